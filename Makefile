@@ -1,0 +1,67 @@
+# Needs Python 3.11 or 3.12 with venv and pip, git and make. Everything else comes from the package index.
+# A private index is one setting: export UV_DEFAULT_INDEX and PIP_INDEX_URL, or write them into uv's and pip's own files.
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3)
+UV_VERSION := 0.13.9
+UV := .tools/bin/uv
+PY := .venv/bin/python
+DATA ?=
+ENVIRONMENTS := pipelines serving mlserver seldon alibi deploy
+export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test e2e lint type bench docs build lock format clean export
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(UV):
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python 3.11 or 3.12 needed, $(PYTHON) is {v[0]}.{v[1]}. Fix: make PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+.venv/.synced: requirements/dev.txt pyproject.toml | $(UV)
+	@echo "== creating .venv from requirements/dev.txt (a minute on a fresh machine, seconds later)"
+	@test -x $(PY) || $(UV) venv --quiet --python $(PYTHON) --no-python-downloads .venv
+	@$(UV) pip sync --quiet --python $(PY) --require-hashes requirements/dev.txt
+	@$(UV) pip install --quiet --python $(PY) --no-deps --editable .
+	@touch $@
+
+setup: .venv/.synced ## create .venv
+
+demo: setup ## the main job on embedded defaults: new repo, training, champion, batch; DATA=FILE uses your own
+	@$(PY) examples/demo.py $(if $(DATA),--data "$(DATA)")
+
+lint: setup
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && .venv/bin/lint-imports
+
+type: setup
+	@$(PY) -m mypy
+
+test: setup lint type ## lint, types, tests (15 minutes on 2 cores at most)
+	@$(PY) -m pytest -q -n 2 --dist loadfile
+
+e2e: setup ## what takes minutes or real servers
+	@$(PY) -m pytest -q -m "e2e or slow or not e2e"
+
+bench: setup ## the benchmark table of docs/benchmarks.md
+	@$(PY) benchmarks/run.py
+
+docs: setup ## build the documentation into site/
+	@.venv/bin/mkdocs build --strict --quiet
+
+build: setup ## sdist, and the wheel from it, into dist/
+	@$(UV) build --quiet
+
+lock: $(UV) ## resolve again and export one hashed file per environment
+	@$(UV) lock --upgrade --quiet --python $(PYTHON)
+	@$(MAKE) --no-print-directory export
+
+export: $(UV)
+	@for e in $(ENVIRONMENTS); do $(UV) export --quiet --frozen --extra $$e --no-default-groups --no-emit-project --no-header -o requirements/$$e.txt; done
+	@$(UV) export --quiet --frozen --extra pipelines --extra serving --extra deploy --group dev --no-emit-project --no-header -o requirements/dev.txt
+
+format: setup
+	@$(PY) -m ruff check --fix-only --quiet . ; $(PY) -m ruff format --quiet .
+
+clean: ## remove what the targets made
+	rm -rf .venv .venvs .tools .demo dist site
