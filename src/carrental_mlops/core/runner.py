@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -44,6 +45,10 @@ OnStep = Callable[[str, StepOutcome | None], None]
 """Called with the slot name before a step (None) and after it."""
 
 
+class _Reached(Exception):
+    """The last step that was asked for is done."""
+
+
 class _Timed:
     def __init__(self, slot: str, step: Step, done: dict[str, tuple[StepOutcome, Any]], on_step: OnStep) -> None:
         self._slot, self._step, self._done, self._on_step = slot, step, done, on_step
@@ -64,15 +69,22 @@ def run_in_process(
     configs: Mapping[str, StepConfig] | None = None,
     context: Context | None = None,
     on_step: OnStep = lambda slot, outcome: None,
+    until: str | None = None,
 ) -> RunSummary:
-    """The summary of a run of `pipeline`; `context` is copied for each step."""
+    """The summary of a run of `pipeline`, stopped after slot `until` if given; `context` is copied for each step."""
     context = context or Context()
     done: dict[str, tuple[StepOutcome, Any]] = {}
     steps = {
         slot: cls((configs or {}).get(slot), replace(context, pipeline=pipeline.name, step=slot, metrics={}, params={}, artefacts={}))
         for slot, cls in pipeline.slots().items()
     }
-    pipeline({slot: _Timed(slot, s, done, on_step) for slot, s in steps.items()}).build()
+    def tell(slot: str, outcome: StepOutcome | None) -> None:
+        on_step(slot, outcome)
+        if outcome is not None and slot == until:
+            raise _Reached
+
+    with contextlib.suppress(_Reached):
+        pipeline({slot: _Timed(slot, s, done, tell) for slot, s in steps.items()}).build()
     return RunSummary(
         pipeline.name, context.run_id, "local", tuple(o for o, _ in done.values()), lambda slot: done[slot][1]
     )
