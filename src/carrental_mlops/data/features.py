@@ -7,11 +7,26 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from carrental_mlops.core import hook
 
 Arrays = Mapping[str, NDArray[np.float64]]
+
+
+def as_numbers(values: ArrayLike) -> NDArray[np.float64]:
+    """`values` as float64; date-times become seconds since 1970-01-01 UTC, a missing value NaN.
+
+    Raises:
+        ValueError, TypeError: something in it is no number.
+    """
+    array = np.asarray(values)
+    if array.dtype == object and array.size and hasattr(array.flat[0], "timestamp"):
+        return np.array([v.timestamp() for v in array.flat], dtype=np.float64).reshape(array.shape)
+    if array.dtype.kind == "M":
+        nanoseconds = array.astype("datetime64[ns]").astype(np.int64)
+        return np.where(np.isnat(array), np.nan, nanoseconds / 1e9)
+    return array.astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -51,7 +66,8 @@ class FeatureSet:
     stored: ClassVar[tuple[str, ...]] = ()
     """Further Feast references, `view:feature`, made elsewhere."""
     request: ClassVar[tuple[str, ...]] = ()
-    """Numeric fields that the caller sends and the model may see."""
+    """Fields that the caller sends and the model may see: numbers, or a date-time, which `compute` gets as seconds
+    since 1970-01-01 UTC (`as_numbers`) and the model does not see where it is the time column."""
 
     @classmethod
     def references(cls) -> tuple[str, ...]:
