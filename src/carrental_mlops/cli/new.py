@@ -1,0 +1,73 @@
+"""`crm new`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from carrental_mlops.scaffold.catalogue import Question
+    from carrental_mlops.scaffold.render import NewRepo
+
+
+def new(
+    template: Annotated[str, typer.Option(help="Which template; `crm templates list` names them.")] = "fraud-realtime",
+    name: Annotated[str | None, typer.Option(help="Service name, kebab-case.")] = None,
+    sets: Annotated[list[str] | None, typer.Option("--set", help="Answer to a question, as key=value.")] = None,
+    parent: Annotated[Path, typer.Option("--dir", help="Existing folder to make the repo in.")] = Path(),
+    no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: defaults for what is not given.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Start a model repo from a template, with a first commit.
+
+    Example: crm new --template fraud-realtime --name fraud-payments --set owner=risk-ds@example.com
+    """
+    from carrental_mlops.scaffold.catalogue import find
+    from carrental_mlops.scaffold.render import new_repo
+
+    answers = _given(name, sets or [])
+    if sys.stdin.isatty() and not (no_input or as_json):
+        answers = _asked(find(template).questions, answers)
+    made = new_repo(template, answers, parent, dry_run=dry_run)
+    typer.echo(json.dumps(made.to_json(), indent=2) if as_json else _told(made))
+
+
+def _given(name: str | None, sets: list[str]) -> dict[str, str]:
+    pairs = dict(pair.partition("=")[::2] for pair in sets)
+    unset = [pair for pair in sets if "=" not in pair]
+    if unset:
+        raise typer.BadParameter(f"`{unset[0]}` has no value, such as tier=1", param_hint="--set")
+    return pairs | ({"name": name} if name else {})
+
+
+def _asked(questions: tuple[Question, ...], given: dict[str, str]) -> dict[str, str]:
+    """Answers to all questions: given ones kept, the others asked until they are allowed."""
+    from carrental_mlops.errors import TemplateError
+    from carrental_mlops.scaffold.answers import checked, default_of
+
+    answers: dict[str, str] = {}
+    for question in questions:
+        if question.name in given:
+            answers[question.name] = checked(question, given[question.name])
+        choices = f" ({', '.join(question.choices)})" if question.choices else ""
+        while question.name not in answers:
+            answer = typer.prompt(question.prompt + choices, default=default_of(question, answers))
+            try:
+                answers[question.name] = checked(question, answer.strip())
+            except TemplateError as error:
+                typer.echo(error.what, err=True)
+    return given | answers
+
+
+def _told(made: NewRepo) -> str:
+    if made.commit is None:
+        return "\n".join([f"would write {len(made.files)} files into {made.path}:", *(f"  {f}" for f in made.files)])
+    return (
+        f"{made.path}: {len(made.files)} files from {made.template} {made.version}, first commit {made.commit[:7]}\n"
+        f"Next: cd {made.path} && make setup && make train"
+    )

@@ -1,0 +1,1 @@
+"""From a template to a model repo: compose, catalogue, render, ownership."""

@@ -1,0 +1,129 @@
+"""A new model repo, whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from carrental_mlops.errors import TemplateError
+from carrental_mlops.scaffold.answers import complete
+from carrental_mlops.scaffold.catalogue import describe, template_dir
+from carrental_mlops.scaffold.compose import QUESTIONS, REPO_FOLDER, files_of
+from carrental_mlops.scaffold.git import first_commit
+from carrental_mlops.scaffold.ownership import record
+
+
+@dataclass(frozen=True)
+class NewRepo:
+    """What was made, or in a dry run what would be."""
+
+    path: Path
+    template: str
+    version: str
+    answers: dict[str, str]
+    files: tuple[str, ...]
+    """Relative to `path`, sorted."""
+    commit: str | None
+    """Hash of the first commit; none in a dry run."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"path": str(self.path), "files": list(self.files)}
+
+
+def new_repo(template: str, answers: Mapping[str, str], parent: Path, *, dry_run: bool = False) -> NewRepo:
+    """Render `template` into `parent/<name>` with a first commit.
+
+    The repo is made in a hidden folder beside its place and renamed in one step, so that an interrupt leaves nothing.
+
+    Args:
+        template: a name of the catalogue.
+        answers: question to answer; defaults fill the rest.
+        parent: an existing folder.
+        dry_run: render elsewhere, keep nothing.
+
+    Raises:
+        TemplateError: unknown template, an answer that is not allowed, a place that is taken or not writable, or git
+            refuses.
+    """
+    with template_dir(template) as source:
+        about = describe(source)
+        full = complete(about.questions, answers)
+        target = parent / full["name"]
+        _check_place(target)
+        with _scratch(None if dry_run else parent) as scratch:
+            made = _generate(source, full, scratch)
+            record(made, about.name, about.version, full)
+            files = tuple(p.as_posix() for p in files_of(made))
+            commit = None
+            if not dry_run:
+                commit = first_commit(made, f"{full['name']}: from {about.name} of carrental-mlops {about.version}")
+                _move(made, target)
+    return NewRepo(target, about.name, about.version, full, files, commit)
+
+
+def _check_place(target: Path) -> None:
+    if not target.parent.is_dir():
+        raise TemplateError(f"{target.parent} is not a folder", f"mkdir -p {target.parent}")
+    if target.exists() or target.is_symlink():
+        raise TemplateError(f"{target} exists already", "choose another --name or --dir, or move that folder away")
+
+
+@contextmanager
+def _scratch(parent: Path | None) -> Iterator[Path]:
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".crm-new-", dir=parent))
+    except OSError as error:
+        raise TemplateError(f"cannot write in {parent}: {error.strerror}", "crm new --dir FOLDER_OF_YOURS") from error
+    try:
+        yield folder
+    except OSError as error:
+        raise TemplateError(
+            f"cannot write the new repo: {error}", "free some space, or choose another --dir"
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _move(made: Path, target: Path) -> None:
+    _check_place(target)
+    made.rename(target)
+
+
+def _generate(source: Path, answers: dict[str, str], into: Path) -> Path:
+    from cookiecutter.exceptions import CookiecutterException
+    from cookiecutter.generate import generate_context, generate_files
+    from cookiecutter.prompt import prompt_for_config
+    from jinja2 import TemplateError as JinjaError
+
+    context: dict[str, Any] = generate_context(str(source / QUESTIONS), extra_context=answers)
+    try:
+        context["cookiecutter"].update(prompt_for_config(context, no_input=True))
+        _check_names(source, context)
+        made = Path(generate_files(source, context, output_dir=into, accept_hooks=False))
+    except (CookiecutterException, JinjaError) as error:
+        raise TemplateError(f"template {source.name} does not render: {error}", "crm templates list") from error
+    for folder in sorted((p for p in made.rglob("*") if p.is_dir()), reverse=True):
+        if not any(folder.iterdir()):
+            folder.rmdir()
+    return made
+
+
+def _check_names(source: Path, context: dict[str, Any]) -> None:
+    """Refuse a template whose links or rendered names lead out of the repo folder."""
+    from cookiecutter.utils import create_env_with_context
+
+    environment = create_env_with_context(context)
+    for path in files_of(source):
+        if path.parts[0] != REPO_FOLDER:
+            continue
+        rendered = PurePosixPath(environment.from_string(path.as_posix()).render(**context))
+        if rendered.is_absolute() or ".." in rendered.parts:
+            raise TemplateError(
+                f"{path} of {source.name} renders to {rendered}, outside the new repo", f"rename {path}"
+            )
