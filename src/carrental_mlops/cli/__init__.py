@@ -1,0 +1,1 @@
+"""The `crm` command: one file a noun; a file is imported when its noun is invoked."""

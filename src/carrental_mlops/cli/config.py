@@ -1,0 +1,94 @@
+"""`crm config`: show, explain, validate, schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from carrental_mlops.cli.lazy import noun
+
+if TYPE_CHECKING:
+    from carrental_mlops.config import Section
+
+app = noun("crm.yaml: show, explain, validate, schema.")
+Repo = Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")]
+Env = Annotated[str | None, typer.Option(help="As this environment sees it; default: the first.")]
+Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+
+
+@app.command(epilog="Example: crm config show --env prod")
+def show(env: Env = None, sets: Sets = None, as_json: Json = False, repo: Repo = None) -> None:
+    """Every value that is set, with the file and line that set it."""
+    from carrental_mlops.cli.terminal import show_json, show_table
+    from carrental_mlops.config import load
+    from carrental_mlops.config.repo import find_repo
+
+    section = load(find_repo(repo), env, sets or ())
+    if as_json:
+        show_json(section.value)
+        return
+    show_table(("key", "value", "from"), _leaves(section, section.value, ()))
+
+
+@app.command(epilog="Example: crm config explain columns.label_delay_days")
+def explain(key: str, env: Env = None, sets: Sets = None, as_json: Json = False, repo: Repo = None) -> None:
+    """What KEY means, its type and default, its value now and where that was written."""
+    from dataclasses import asdict
+
+    from carrental_mlops.cli.terminal import colour, show_json
+    from carrental_mlops.core.explain import explain as look_up
+    from carrental_mlops.core.repo import open_repo
+
+    found = look_up(open_repo(repo, env, sets or ()), key)
+    if as_json:
+        show_json(asdict(found))
+        return
+    typer.echo(f"{colour(found.key, 'bold')}: {found.doc or 'no description'}")
+    typer.echo(f"  type     {found.type}")
+    typer.echo(f"  default  {'none, it must be set' if found.required else repr(found.default)}")
+    typer.echo(f"  now      {found.value!r} ({found.place})")
+
+
+@app.command(epilog="Example: crm config validate")
+def validate(repo: Repo = None) -> None:
+    """Hold crm.yaml, and crm.yaml with each overlay, against what every step of every pipeline takes."""
+    from carrental_mlops.core.repo import open_repo
+
+    first = open_repo(repo)
+    for n, env in enumerate(first.environments()):
+        found = open_repo(first.root, env if n else None)
+        for pipeline in found.pipelines().values():
+            found.step_configs(pipeline)
+        typer.echo(f"{env}: ok")
+
+
+@app.command(epilog="Example: crm config schema --write")
+def schema(
+    write: Annotated[bool, typer.Option("--write", help="To config/.crm-schema.json, which editors read.")] = False,
+    repo: Repo = None,
+) -> None:
+    """JSON schema of this repo's crm.yaml, for editors."""
+    import json
+
+    from carrental_mlops.core.explain import schema as make
+    from carrental_mlops.core.repo import open_repo
+
+    found = open_repo(repo)
+    text = json.dumps(make(found), indent=2, default=str)
+    if write:
+        path = found.root / "config" / ".crm-schema.json"
+        path.write_text(text + "\n", encoding="utf-8")
+    typer.echo("wrote config/.crm-schema.json" if write else text)
+
+
+def _leaves(section: Section, value: Any, at: tuple[str | int, ...]) -> Iterator[tuple[str, str, str]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(section, inner, (*at, key))
+        return
+    place = next((section.lines[at[:n]] for n in range(len(at), 0, -1) if at[:n] in section.lines), "-")
+    yield ".".join(map(str, at)), str(value), place

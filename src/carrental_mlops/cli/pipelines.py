@@ -1,0 +1,49 @@
+"""`crm pipelines`: list and draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from carrental_mlops.cli.lazy import noun
+
+app = noun("Pipelines of the model repo: list, draw.")
+Repo = Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")]
+
+
+@app.command("list", epilog="Example: crm pipelines list")
+def list_pipelines(
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False, repo: Repo = None
+) -> None:
+    """Every pipeline of the repo with its steps."""
+    from carrental_mlops.cli.terminal import show_json, show_table
+    from carrental_mlops.core.repo import open_repo
+
+    found = open_repo(repo).pipelines()
+    if as_json:
+        show_json([{"name": n, "class": c.__name__, "steps": list(c.slots())} for n, c in found.items()])
+        return
+    show_table(("pipeline", "class", "steps"), [(n, c.__name__, " ".join(c.slots())) for n, c in found.items()])
+
+
+@app.command(epilog="Example: crm pipelines show training --format svg > training.svg")
+def show(
+    pipeline: str,
+    form: Annotated[
+        Literal["text", "mermaid", "svg", "json"], typer.Option("--format", help="What to draw as.")
+    ] = "text",
+    repo: Repo = None,
+) -> None:
+    """Draw one pipeline: its steps, and which output goes where."""
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.core import drawing
+    from carrental_mlops.core.repo import open_repo
+
+    found = open_repo(repo).pipeline(pipeline)
+    if form == "json":
+        show_json(drawing.as_data(found))
+        return
+    draw = {"text": drawing.as_text, "mermaid": drawing.as_mermaid, "svg": drawing.as_svg}[form]
+    typer.echo(draw(found))

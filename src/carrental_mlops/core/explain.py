@@ -1,0 +1,116 @@
+"""What a key of crm.yaml means, and the JSON schema of the whole file."""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from carrental_mlops.config import RepoConfig
+from carrental_mlops.core.repo import ModelRepo
+from carrental_mlops.errors import ConfigError, nearest
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """One key of crm.yaml."""
+
+    key: str
+    doc: str
+    type: str
+    default: Any
+    """None with `required` true where there is no default."""
+    required: bool
+    value: Any
+    """In force now: as written, else the default."""
+    place: str
+    """`file:line` of the value, or `default`."""
+
+
+def explain(repo: ModelRepo, key: str) -> Explanation:
+    """What `key`, such as `slo.p99_ms` or `steps.train.n_estimators`, means and where its value comes from.
+
+    Raises:
+        ConfigError: there is no such key; names the nearest.
+    """
+    parts = key.split(".")
+    model, rest = _model_at(repo, parts)
+    field = _field(model, rest, key)
+    written = _written(repo, parts)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return Explanation(
+        key,
+        " ".join((field.description or "").split()),
+        _type(field.annotation),
+        default,
+        field.is_required(),
+        default if written is None else written[0],
+        "default" if written is None else written[1],
+    )
+
+
+def schema(repo: ModelRepo) -> dict[str, Any]:
+    """JSON schema of this repo's crm.yaml, the settings of its own steps included; editors read it."""
+    found = RepoConfig.model_json_schema()
+    definitions = found.setdefault("$defs", {})
+    slots: dict[str, Any] = {}
+    for slot, model in _step_models(repo).items():
+        part = model.model_json_schema()
+        definitions |= part.pop("$defs", {})
+        part["properties"] = {k: v for k, v in part.get("properties", {}).items() if k != "columns"}
+        part["required"] = []
+        slots[slot] = part
+    steps = {"type": "object", "additionalProperties": False, "properties": slots}
+    found["properties"]["steps"] = {**steps, "description": "Settings by step."}
+    found["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    return found
+
+
+def _step_models(repo: ModelRepo) -> dict[str, type[BaseModel]]:
+    return {slot: cls.config_model() for p in repo.pipelines().values() for slot, cls in p.slots().items()}
+
+
+def _model_at(repo: ModelRepo, parts: list[str]) -> tuple[type[BaseModel], list[str]]:
+    steps_at = 0 if parts[0] == "steps" else 2 if parts[0] == "pipelines" and parts[2:3] == ["steps"] else None
+    if steps_at is None or len(parts) <= steps_at + 2:
+        return RepoConfig, parts
+    slot = parts[steps_at + 1]
+    models = _step_models(repo)
+    if slot not in models:
+        raise ConfigError(f"no step `{slot}` in any pipeline of this repo", nearest(slot, models))
+    return models[slot], parts[steps_at + 2 :]
+
+
+def _field(model: type[BaseModel], parts: list[str], key: str) -> FieldInfo:
+    for n, part in enumerate(parts):
+        if part not in model.model_fields:
+            raise ConfigError(f"no key `{key}`: `{part}` is unknown", nearest(part, model.model_fields))
+        field = model.model_fields[part]
+        inner = _model_of(field.annotation)
+        if inner is None or n == len(parts) - 1:
+            return field
+        model = inner
+    raise ConfigError("no key given", "crm config show")
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), None)
+
+
+def _written(repo: ModelRepo, parts: list[str]) -> tuple[Any, str] | None:
+    value = repo.section.value
+    for part in parts:
+        if not isinstance(value, dict) or part not in value:
+            return None
+        value = value[part]
+    return value, repo.section.lines.get(tuple(parts), "config/crm.yaml")
+
+
+def _type(annotation: Any) -> str:
+    return inspect.formatannotation(annotation).replace("typing.", "").rpartition("carrental_mlops.")[2]

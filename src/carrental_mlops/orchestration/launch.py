@@ -1,0 +1,99 @@
+"""Run one pipeline of a model repo on the engine asked for."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+from carrental_mlops.core import Context, Pipeline, RunSummary, Step, run_in_process
+from carrental_mlops.core.repo import ModelRepo
+from carrental_mlops.core.runner import OnStep
+from carrental_mlops.core.wiring import trace
+from carrental_mlops.errors import ConfigError, GateRefused, nearest
+
+_GATES = "carrental_mlops.steps.gate"
+Engine = Literal["zenml", "local"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `crm run` was asked for."""
+
+    pipeline: str
+    engine: Engine = "zenml"
+    env: str | None = None
+    step: str | None = None
+    """On ZenML this step alone, from stored artefacts; in process everything up to it."""
+    enable_cache: bool = True
+
+
+def launch(repo: ModelRepo, request: Request, on_step: OnStep = lambda slot, outcome: None) -> RunSummary:
+    """The summary of a finished run.
+
+    Raises:
+        ConfigError: no such pipeline or step, or a value in crm.yaml does not hold.
+        CrmError: a step failed.
+    """
+    pipeline = repo.pipeline(request.pipeline)
+    planned_slots(pipeline, request)
+    run = _on_zenml if request.engine == "zenml" else _in_process
+    return run(repo, pipeline, request, on_step)
+
+
+def _seed(repo: ModelRepo) -> int:
+    return int(getattr(repo.config, "seed", 0))
+
+
+def _in_process(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_step: OnStep) -> RunSummary:
+    context = Context(service=repo.config.service, env=request.env or "local", seed=_seed(repo), root=repo.root)
+    return run_in_process(pipeline, repo.step_configs(pipeline), context, on_step, until=request.step)
+
+
+def _on_zenml(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_step: OnStep) -> RunSummary:
+    try:
+        from carrental_mlops.orchestration import zenml
+    except ModuleNotFoundError as error:
+        fix = "uv sync, or: pip install 'carrental-mlops[pipelines]'; without ZenML: --engine local"
+        raise ConfigError(f"`{error.name}` is not installed", fix) from error
+    return zenml.run(
+        pipeline,
+        repo.step_configs(pipeline),
+        root=repo.root,
+        service=repo.config.service,
+        env=request.env or "local",
+        seed=_seed(repo),
+        enable_cache=request.enable_cache,
+        on_step=on_step,
+        only_step=request.step,
+    )
+
+
+def planned_slots(pipeline: type[Pipeline], request: Request) -> list[str]:
+    """Slots that `request` would run, in the order of `build`.
+
+    Raises:
+        ConfigError: the pipeline has no step of that name.
+    """
+    order = list(trace(pipeline).calls)
+    if request.step is None:
+        return order
+    if request.step not in order:
+        raise ConfigError(f"pipeline `{pipeline.name}` has no step `{request.step}`", nearest(request.step, order))
+    if request.engine == "zenml":
+        return [request.step]
+    return order[: order.index(request.step) + 1]
+
+
+def refusal(pipeline: type[Pipeline], summary: RunSummary) -> GateRefused | None:
+    """The error to end a run with where a gate of it said no, else None."""
+    if _GATES not in sys.modules:  # then no slot can hold one, and a run of light steps stays light
+        return None
+    gates: type[Step] = sys.modules[_GATES].GateStep
+    ran = {outcome.slot for outcome in summary.steps}
+    for slot, cls in pipeline.slots().items():
+        if slot in ran and issubclass(cls, gates):
+            verdict = summary.load(slot)
+            if not verdict.passed:
+                return GateRefused(f"`{slot}` said no: {'; '.join(verdict.reasons)}", "crm report open")
+    return None
