@@ -63,9 +63,7 @@ def aggregate(rows: pd.DataFrame, history: Sequence[History], columns: Columns) 
     return FeatureTables({h.view: _snapshots(rows, h, columns) for h in history})
 
 
-def join_as_of(
-    rows: pd.DataFrame, tables: FeatureTables, history: Sequence[History], columns: Columns
-) -> pd.DataFrame:
+def join_as_of(rows: pd.DataFrame, tables: FeatureTables, history: Sequence[History], columns: Columns) -> pd.DataFrame:
     """`rows` with a `view__feature` column for each history feature, same rows, order and index.
 
     Each row gets its entity's newest snapshot at or before the row's time; an entity without one gets count 0 and

@@ -26,4 +26,6 @@ class RowContract(BaseModel):
 
 
 def _missing(value: Any) -> bool:
-    return value is None or type(value).__name__ in ("NaTType", "NAType") or (isinstance(value, float) and value != value)
+    if type(value).__name__ in ("NaTType", "NAType"):
+        return True
+    return value is None or (isinstance(value, float) and value != value)

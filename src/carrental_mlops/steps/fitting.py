@@ -1,0 +1,122 @@
+"""How `TrainStep` fits: early stopping on the tune rows, a search within a budget, the most telling single column."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from carrental_mlops.core import Context
+from carrental_mlops.data.model import Classifier
+
+Floats = NDArray[np.float64]
+Space = Mapping[str, Sequence[Any]]
+"""Parameter name to a (low, high) tuple or a list of choices."""
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingData:
+    """Matrices (n, columns) float64 and labels (n,) 0 or 1 of the train and tune rows; weights of the train rows."""
+
+    columns: tuple[str, ...]
+    x: Floats
+    y: NDArray[np.int64]
+    tune_x: Floats
+    tune_y: NDArray[np.int64]
+    weight: Floats | None
+
+    @classmethod
+    def of(
+        cls, train: pd.DataFrame, tune: pd.DataFrame, columns: tuple[str, ...], label: str, weight: Floats | None
+    ) -> TrainingData:
+        """From the frames that the split gave."""
+        names = list(columns)
+        x, tune_x = train[names].to_numpy(np.float64), tune[names].to_numpy(np.float64)
+        return cls(columns, x, train[label].to_numpy(np.int64), tune_x, tune[label].to_numpy(np.int64), weight)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What a search may spend; it stops at whichever comes first."""
+
+    trials: int
+    seconds: float | None
+
+
+def fit(estimator: Classifier, data: TrainingData, patience: int) -> None:
+    """Fit in place; LightGBM stops once the tune rows' average precision has not risen for `patience` trees."""
+    import lightgbm
+
+    if not (isinstance(estimator, lightgbm.LGBMClassifier) and patience):
+        weight = {} if data.weight is None else {"sample_weight": data.weight}
+        estimator.fit(data.x, data.y, **weight)
+        return
+    stop = lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*eval_set.*")  # renamed in 4.7, and 4.6 knows the old name only
+        estimator.fit(
+            data.x,
+            data.y,
+            sample_weight=data.weight,
+            eval_set=[(data.tune_x, data.tune_y)],
+            eval_metric="average_precision",
+            callbacks=[stop],
+        )
+
+
+def most_telling(data: TrainingData) -> tuple[str, float]:
+    """The column whose order alone tells the train labels best, and its ROC AUC (0.5 to 1); missing ranks lowest."""
+    aucs = [_auc(data.x[:, i], data.y) for i in range(len(data.columns))]
+    best = int(np.argmax(aucs))
+    return data.columns[best], aucs[best]
+
+
+def _auc(values: Floats, label: NDArray[np.int64]) -> float:
+    positive = label == 1
+    n, m = int(positive.sum()), int((~positive).sum())
+    if not n or not m:
+        return 0.5
+    ranks = pd.Series(np.where(np.isnan(values), -np.inf, values)).rank().to_numpy()
+    auc = (float(ranks[positive].sum()) - n * (n + 1) / 2) / (n * m)
+    return max(auc, 1 - auc)
+
+
+def tuned(
+    estimator: Classifier, space: Space, data: TrainingData, patience: int, budget: Budget, context: Context
+) -> dict[str, Any]:
+    """The settings with the highest average precision on the tune rows, found by Optuna's TPE from `context.seed`."""
+    import optuna
+    from sklearn.base import clone
+    from sklearn.metrics import average_precision_score
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+    def value(trial: Any) -> float:
+        candidate = clone(estimator).set_params(**{name: _suggest(trial, name, v) for name, v in space.items()})
+        fit(candidate, data, patience)
+        score = float(average_precision_score(data.tune_y, candidate.predict_proba(data.tune_x)[:, 1]))
+        context.log.info("train: trial %d of %d, average precision %.4f", trial.number + 1, budget.trials, score)
+        return score
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=context.seed))
+    study.optimize(value, n_trials=budget.trials, timeout=budget.seconds)
+    context.metric("tuning_trials", len(study.trials))
+    context.metric("tuning_average_precision", study.best_value)
+    for name, chosen in study.best_params.items():
+        context.param(f"tuned_{name}", chosen)
+    return dict(study.best_params)
+
+
+def _suggest(trial: Any, name: str, values: Sequence[Any]) -> Any:
+    if not isinstance(values, tuple):
+        return trial.suggest_categorical(name, values)
+    low, high = values
+    wide = low > 0 and high / low >= 10
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(name, low, high, log=wide)
+    return trial.suggest_float(name, low, high, log=wide)
