@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from carrental_mlops.errors import ConfigError, DataError
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from carrental_mlops.core.context import Context
 
+Floats = NDArray[np.float64]
 TIMESTAMP = "event_timestamp"
 REDIS_URL = "CRM_REDIS_URL"
 """Environment variable: `redis://user:password@host:port/db` (`rediss://` for TLS); unset means SQLite."""
@@ -77,6 +80,12 @@ def history_views(feature_set: Features) -> list[Any]:
             for h in feature_set.history
         ]
     return [*entities.values(), *views]
+
+
+def count_unseen(columns: Mapping[str, Floats], feature_set: Features) -> dict[str, Floats]:
+    """`view__feature` columns in which an entity without a snapshot counts 0; means and rates stay NaN."""
+    counts = {f"{h.view}__{f}" for h in feature_set.history for f in h.features() if f.startswith("count_")}
+    return {name: np.where(np.isnan(v), 0.0, v) if name in counts else v for name, v in columns.items()}
 
 
 @contextmanager
@@ -172,15 +181,18 @@ def write_tables(folder: Path, feature_set: Features, tables: Mapping[str, pd.Da
                 "aggregate again after an edit of `history` in features.py: crm run features",
             )
         table = table[wanted]
-        if table.empty and table[h.entity].dtype == object:
-            table = table.astype({h.entity: "string"})
-        folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f".{h.view}-{os.getpid()}.part"
-        try:
-            table.to_parquet(part, index=False)
-            part.replace(folder / f"{h.view}.parquet")
-        finally:
-            part.unlink(missing_ok=True)
+        write_parquet(table.astype({h.entity: "string"}) if table.empty else table, folder / f"{h.view}.parquet")
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """`table` at `path`, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.stem}-{os.getpid()}.part")
+    try:
+        table.to_parquet(part, index=False)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def apply(store: FeatureStore, folder: Path, feature_set: Features, views: Iterable[Any] | None, root: Path) -> None:
