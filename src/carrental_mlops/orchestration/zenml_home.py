@@ -1,0 +1,98 @@
+"""ZenML, quiet and kept in the repo: `.crm/zenml`, or the ZenML that a named stack lives in."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from carrental_mlops.errors import ConfigError, PlatformError
+from carrental_mlops.integrations.local_store import locked, repoint
+
+_ENVIRONMENT = {
+    "ZENML_ANALYTICS_OPT_IN": "false",
+    "ZENML_LOGGING_VERBOSITY": "WARN",
+    "ZENML_LOGGING_COLORS_DISABLED": "true",
+    "ZENML_DISABLE_STEP_LOGS_STORAGE": "true",
+    "ZENML_DISABLE_PIPELINE_LOGS_STORAGE": "true",
+    "ZENML_ENABLE_RICH_TRACEBACK": "false",
+    "ZENML_SUPPRESS_UPDATE_NOTIFICATIONS": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+}
+_theirs = os.environ.get("ZENML_CONFIG_PATH")
+
+
+def open_home(root: Path, stack: str | None = None) -> Any:
+    """ZenML's client for the repo at `root`, its store made or upgraded; call before anything imports zenml.
+
+    Args:
+        root: the model repo; its store is `.crm/zenml`, whose paths follow when the repo was moved.
+        stack: name of a stack in the user's own ZenML (ZENML_CONFIG_PATH, a login, or ZENML_STORE_URL).
+
+    Raises:
+        ConfigError: no such stack.
+        PlatformError: the store cannot be opened.
+    """
+    home = _choose_home(root, stack)
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    _forget_other_home(home)
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    try:
+        return _client(home, stack or "")
+    except (OSError, RuntimeError) as error:
+        place = home or "the user's ZenML"
+        raise PlatformError(
+            f"ZenML's store at {place}: {error}", f"make {root}/.crm writable", retryable=True
+        ) from error
+
+
+def _choose_home(root: Path, stack: str | None) -> Path | None:
+    if stack is None:
+        home = root.resolve() / ".crm" / "zenml"
+        os.environ["ZENML_CONFIG_PATH"] = str(home)
+        return home
+    if _theirs is None:
+        os.environ.pop("ZENML_CONFIG_PATH", None)
+    else:
+        os.environ["ZENML_CONFIG_PATH"] = _theirs
+    return None
+
+
+def _forget_other_home(home: Path | None) -> None:
+    if home is not None:
+        config = home / "config.yaml"
+        home.mkdir(parents=True, exist_ok=True)
+        before = repoint(home / "local_stores" / "default_zen_store" / "zenml.db", home)
+        if before and config.is_file():
+            config.write_text(config.read_text(encoding="utf-8").replace(str(before), str(home)), encoding="utf-8")
+    if "zenml" in sys.modules:
+        from zenml.client import Client
+        from zenml.config.global_config import GlobalConfiguration
+
+        current = GlobalConfiguration.get_instance()
+        wanted = os.environ.get("ZENML_CONFIG_PATH")
+        if (current is not None and wanted is not None and current.config_directory != wanted) or home is None:
+            GlobalConfiguration._reset_instance()
+            Client._reset_instance()
+
+
+def _client(home: Path | None, stack: str) -> Any:
+    from zenml.client import Client
+
+    logging.getLogger("zenml").setLevel(logging.WARNING)
+    if home is not None:
+        with locked(home.parent / "zenml.lock"):
+            client = Client()
+            client.active_stack_model  # noqa: B018 - opens the store, creating or migrating it
+            return client
+    client = Client()
+    try:
+        client.activate_stack(client.get_stack(stack, allow_name_prefix_match=False).id)
+    except KeyError as error:
+        known = ", ".join(s.name for s in client.list_stacks(size=50).items)
+        raise ConfigError(f"ZenML has no stack `{stack}`", f"choose one of: {known}") from error
+    return client
