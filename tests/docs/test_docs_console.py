@@ -53,7 +53,11 @@ def missing(output: str, expected: tuple[str, ...]) -> str | None:
 
 
 def run_page(page: Path, folder: Path) -> None:
-    script_env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "NO_COLOR": "1", "COLUMNS": "120"}
+    script_env = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "NO_COLOR": "1",
+        "COLUMNS": "120",
+    }
     here = folder
     for command in commands(page):
         shell = f'{command.line}\nstatus=$?\npwd > "{folder}/.pwd"\nexit $status'

@@ -1,0 +1,45 @@
+"""`make bench`: run the benchmarks named on the command line (all by default) and write docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+from measure import ROOT
+
+HERE = Path(__file__).parent
+NAMES = ("startup", "first_run", "step_cost", "first_training", "historical_join", "batch_scoring")
+PAGE = ROOT / "docs" / "benchmarks.md"
+HEAD = """# Benchmarks
+
+Ratios of medians, ours against the peer, taken in turn in one run by `make bench`. Machines are noisy: read the ratio.
+A row keeps the date and load of the run that made it.
+
+| what | ours | against | peer | ratio | to reach | note |
+|---|---|---|---|---|---|---|
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="default: all")
+    names = parser.parse_args().names or NAMES
+    kept = PAGE.read_text().splitlines() if PAGE.is_file() else []
+    lines = {name: [row for row in kept if row.endswith(f"<!-- {name} -->")] for name in NAMES}
+    for name in names:
+        print(f"== {name}", file=sys.stderr, flush=True)
+        done = subprocess.run([sys.executable, HERE / f"{name}.py"], stdout=subprocess.PIPE, text=True, check=True)
+        machine = f"{datetime.date.today()}, {os.cpu_count()} cores {platform.machine()}, load {os.getloadavg()[0]:.1f}"
+        rows = [row for row in done.stdout.splitlines() if row.startswith("| ")]
+        lines[name] = [f"{row.rstrip(' |')} ({machine}) | <!-- {name} -->" for row in rows]
+    PAGE.write_text(HEAD + "\n".join(row for name in NAMES for row in lines[name]) + "\n")
+    print(PAGE.read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Fifty trivial steps: our classes on ZenML and in process, against plain ZenML `@step` functions."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import final
+
+from measure import Row
+
+from carrental_mlops.core import Pipeline, Step, run_in_process, step
+
+STEPS = 50
+
+
+class One(Step):
+    """The number one."""
+
+    @final
+    def run(self) -> int:
+        return 1
+
+
+class Increment(Step):
+    """One more."""
+
+    @final
+    def run(self, *, number: int) -> int:
+        return number + 1
+
+
+def _build(self: Pipeline) -> None:
+    number = self.first.run()  # type: ignore[attr-defined]
+    for n in range(1, STEPS):
+        number = getattr(self, f"more_{n}").run(number=number)
+
+
+Fifty = type(
+    "Fifty",
+    (Pipeline,),
+    {"__module__": __name__, "name": "fifty", "first": step(One), "build": _build}
+    | {f"more_{n}": step(Increment) for n in range(1, STEPS)},
+)
+
+
+def seconds(work) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def rows() -> list[Row]:
+    from carrental_mlops.orchestration import zenml as engine
+
+    root = Path(tempfile.mkdtemp())
+    (root / "config").mkdir()
+    os.chdir(root)
+
+    def ours() -> object:
+        return engine.run(Fifty, {}, root=root, service="bench", enable_cache=False)
+
+    ours()
+    from zenml import pipeline as zenml_pipeline
+    from zenml import step as zenml_step
+
+    @zenml_step
+    def one() -> int:
+        return 1
+
+    @zenml_step
+    def increment(number: int) -> int:
+        return number + 1
+
+    @zenml_pipeline(enable_cache=False)
+    def plain() -> None:
+        number = one()
+        for _ in range(STEPS - 1):
+            number = increment(number)
+
+    plain()
+    pairs = [(seconds(ours), seconds(plain)) for _ in range(3)]
+    on_zenml, by_hand = (statistics.median(side) for side in zip(*pairs, strict=True))
+    in_process = statistics.median(seconds(lambda: run_in_process(Fifty)) for _ in range(9))
+    return [
+        Row("50 trivial steps on ZenML", on_zenml, "plain ZenML `@step`", by_hand, "<= 1.2x"),
+        Row("50 trivial steps in process", in_process, "plain ZenML `@step`", by_hand, "<= 0.01x"),
+    ]
+
+
+if __name__ == "__main__":
+    for row in rows():
+        print(row.markdown())
