@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -200,5 +200,5 @@ def _simple(info: FieldInfo) -> tuple[type | None, list[tuple[Any, Any]]]:
         compare = _COMPARED.get(type(constraint))
         if compare is None or annotation not in (int, float):
             return None, []
-        bounds.append((compare, next(iter(vars(constraint).values()))))
+        bounds.append((compare, astuple(constraint)[0]))
     return (annotation if annotation in (int, float, datetime) else None), bounds
