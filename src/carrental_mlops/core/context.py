@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import logging
+import random
+import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+OnProgress = Callable[[str, int, int | None], None]
+"""(label, done, total) of a long loop, at most once a second."""
+
+_EVERY_S = 1.0
 
 
 @dataclass
@@ -28,6 +40,8 @@ class Context:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     artefacts: dict[str, Path] = field(default_factory=dict)
+    on_progress: OnProgress | None = None
+    """Called instead of the log."""
 
     def metric(self, name: str, value: float) -> None:
         """Record `value` under `name` for the report, the gate and MLflow."""
@@ -42,6 +56,35 @@ class Context:
         folder = Path(tempfile.mkdtemp(prefix="crm-"))
         self.artefacts[name] = folder / name
         return self.artefacts[name]
+
+    def progress(self, items: Iterable[T], total: int | None = None, label: str = "") -> Iterator[T]:
+        """The items, told about as they go by, at most once a second.
+
+        Args:
+            items: what a loop runs over.
+            total: how many there are; taken from `items` where it has a length.
+            label: what is counted, such as `trials`; the step's name by default.
+        """
+        total = len(items) if total is None and isinstance(items, Sized) else total
+        told, done = time.monotonic(), 0
+        for done, item in enumerate(items, start=1):
+            yield item
+            if time.monotonic() - told >= _EVERY_S:
+                self._tell(label or self.step, done, total)
+                told = time.monotonic()
+
+    def _tell(self, label: str, done: int, total: int | None) -> None:
+        if self.on_progress is not None:
+            self.on_progress(label, done, total)
+        else:
+            self.log.info("%s: %s%s", label, done, f" of {total}" if total else "")
+
+    def seed_everything(self) -> None:
+        """Set `random` and, where it is loaded, numpy to `seed`, and record it; each engine does so before a step."""
+        random.seed(self.seed)
+        if numpy := sys.modules.get("numpy"):
+            numpy.random.seed(self.seed % 2**32)
+        self.param("seed", self.seed)
 
     @property
     def state(self) -> Path:

@@ -55,8 +55,16 @@ class _Timed:
 
     def run(self, **inputs: Any) -> Any:
         self._on_step(self._slot, None)
+        self._step.context.seed_everything()
         started = time.perf_counter()
-        result = self._step.run(**inputs)  # type: ignore[attr-defined]
+        try:
+            result = self._step.run(**inputs)  # type: ignore[attr-defined]
+        except Exception as error:
+            seconds = time.perf_counter() - started
+            self._on_step(self._slot, StepOutcome(self._slot, "failed", seconds, dict(self._step.context.metrics)))
+            name = f"{type(self._step).__module__}.{type(self._step).__qualname__}"
+            error.add_note(f"in pipeline `{self._step.context.pipeline}`, step `{self._slot}` ({name})")
+            raise
         seconds = time.perf_counter() - started
         outcome = StepOutcome(self._slot, "completed", seconds, dict(self._step.context.metrics))
         self._done[self._slot] = outcome, result
@@ -71,13 +79,25 @@ def run_in_process(
     on_step: OnStep = lambda slot, outcome: None,
     until: str | None = None,
 ) -> RunSummary:
-    """The summary of a run of `pipeline`, stopped after slot `until` if given; `context` is copied for each step."""
+    """The summary of a run of `pipeline`; what a step raises passes unchanged, with a note that names the step.
+
+    Args:
+        pipeline: the class; its slots are made here.
+        configs: slot name to config; a slot that is not named gets its defaults.
+        context: copied for each step, with metrics, params and artefacts of its own.
+        on_step: told before a step (None) and after it, also when it failed.
+        until: the last slot to run.
+    """
     context = context or Context()
     done: dict[str, tuple[StepOutcome, Any]] = {}
     steps = {
-        slot: cls((configs or {}).get(slot), replace(context, pipeline=pipeline.name, step=slot, metrics={}, params={}, artefacts={}))
+        slot: cls(
+            (configs or {}).get(slot),
+            replace(context, pipeline=pipeline.name, step=slot, metrics={}, params={}, artefacts={}),
+        )
         for slot, cls in pipeline.slots().items()
     }
+
     def tell(slot: str, outcome: StepOutcome | None) -> None:
         on_step(slot, outcome)
         if outcome is not None and slot == until:
