@@ -1,4 +1,4 @@
-"""Ten million rows through `Model.score` in chunks, against bare `Booster.predict` and mlflow.pyfunc in pandas chunks."""
+"""Ten million rows through `Model.score` in chunks, against bare `Booster.predict` and mlflow.pyfunc."""
 
 from __future__ import annotations
 

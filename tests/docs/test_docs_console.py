@@ -1,7 +1,7 @@
 """Every console block of every page runs, in order, in a fresh folder, and prints what the page says.
 
 A line that starts with `$ ` is a command; the lines below it, up to the next command, must appear in its output in that
-order (`…` stands for any text, and a page need not quote everything). A block that cannot run says why in the line above
+order (`…` stands for any text; a page need not quote everything). A block that cannot run says why in the line above
 it, starting with `Not run by the tests:`. Pages in SLOW train models and run with `make e2e`.
 """
 
