@@ -59,8 +59,8 @@ def validate(repo: Repo = None) -> None:
     from carrental_mlops.core.repo import open_repo
 
     first = open_repo(repo)
-    for n, env in enumerate(first.environments()):
-        found = open_repo(first.root, env if n else None)
+    for env in first.config.environments:
+        found = open_repo(first.root, env)
         for pipeline in found.pipelines().values():
             found.step_configs(pipeline)
         typer.echo(f"{env}: ok")
@@ -90,5 +90,4 @@ def _leaves(section: Section, value: Any, at: tuple[str | int, ...]) -> Iterator
         for key, inner in value.items():
             yield from _leaves(section, inner, (*at, key))
         return
-    place = next((section.lines[at[:n]] for n in range(len(at), 0, -1) if at[:n] in section.lines), "-")
-    yield ".".join(map(str, at)), str(value), place
+    yield ".".join(map(str, at)), str(value), section.place(at)

@@ -35,7 +35,8 @@ class LazyGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         settings["commands"] = {
-            name: TyperCommand(name=name, help=summary, rich_markup_mode=None) for name, summary in self.summaries.items()
+            name: TyperCommand(name=name, help=summary, rich_markup_mode=None)
+            for name, summary in self.summaries.items()
         }
         super().__init__(**settings)
 

@@ -65,7 +65,7 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         typer.main.get_command(app)(args=args, prog_name="crm")
     except CrmError as error:
-        typer.echo(f"{_red('error')}: {error}", err=True)
+        typer.echo("\n".join([f"{_red('error')}: {error}", *getattr(error, "__notes__", ())]), err=True)
         return error.exit_code
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)

@@ -22,7 +22,9 @@ app = verb()
 @app.command(epilog="Example: crm run training --engine local --set steps.train.n_estimators=50")
 def run(
     pipeline: Annotated[str, typer.Argument(help="Its name; `crm pipelines list` shows all.")],
-    step: Annotated[str | None, typer.Option(help="ZenML: this step alone; local: everything up to it.")] = None,
+    step: Annotated[
+        str | None, typer.Option(help="ZenML: this step and what it needs; local: everything up to it.")
+    ] = None,
     engine: Annotated[
         Literal["zenml", "local"], typer.Option(help="local: in this process, nothing stored.")
     ] = "zenml",

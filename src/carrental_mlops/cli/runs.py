@@ -83,7 +83,7 @@ def _store(repo: Path | None, env: str | None) -> tuple[str, str]:
     from carrental_mlops.integrations.mlflow import tracking_uri
 
     found = open_repo(repo, env)
-    return tracking_uri(found.root, found.tracking_uri(env)), found.config.service
+    return tracking_uri(found.root, found.config.mlflow.tracking_uri), found.config.service
 
 
 def _line(run: RunRecord) -> tuple[str, ...]:

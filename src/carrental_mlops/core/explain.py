@@ -109,7 +109,7 @@ def _written(repo: ModelRepo, parts: list[str]) -> tuple[Any, str] | None:
         if not isinstance(value, dict) or part not in value:
             return None
         value = value[part]
-    return value, repo.section.lines.get(tuple(parts), "config/crm.yaml")
+    return value, repo.section.place(tuple(parts))
 
 
 def _type(annotation: Any) -> str:

@@ -65,16 +65,7 @@ class ModelRepo:
 
     def step_configs(self, pipeline: type[Pipeline]) -> dict[str, StepConfig]:
         """Each slot's config; a slot that only another pipeline of the repo has is no error."""
-        known = {slot for other in self.pipelines().values() for slot in other.slots()}
-        return step_configs(pipeline, self.section, known=tuple(sorted(known)))
-
-    def environments(self) -> tuple[str, ...]:
-        """Names of the repo's environments, the first being crm.yaml itself."""
-        return tuple(getattr(self.config, "environments", ("local",)))
-
-    def tracking_uri(self, env: str | None = None) -> str | None:
-        """The MLflow address that `env` names; None for the repo's own store."""
-        return getattr(self.config, "tracking_uri", None)
+        return step_configs(pipeline, self.section, known=self.pipelines().values())
 
     def _file(self) -> Path:
         return Path("src") / self.config.package / "pipelines.py"
@@ -82,7 +73,7 @@ class ModelRepo:
     def _module(self) -> ModuleType:
         source, name = self.root / "src", f"{self.config.package}.pipelines"
         if not (self.root / self._file()).is_file():
-            line = self.section.lines.get(("package",), "config/crm.yaml")
+            line = self.section.place(("package",))
             raise ConfigError(f"{line}: `package` is {self.config.package!r}, but there is no {self._file()}",
                               "name the folder under src/ that holds pipelines.py")  # fmt: skip
         if str(source) not in sys.path:

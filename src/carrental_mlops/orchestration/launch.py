@@ -9,7 +9,7 @@ from typing import Literal
 from carrental_mlops.core import Context, Pipeline, RunSummary, Step, run_in_process
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.core.runner import OnStep
-from carrental_mlops.core.wiring import trace
+from carrental_mlops.core.wiring import Ref, trace
 from carrental_mlops.errors import ConfigError, GateRefused, nearest
 
 _GATES = "carrental_mlops.steps.gate"
@@ -24,7 +24,7 @@ class Request:
     engine: Engine = "zenml"
     env: str | None = None
     step: str | None = None
-    """On ZenML this step alone, from stored artefacts; in process everything up to it."""
+    """On ZenML this step and what it needs, from the cache where that is stored; in process everything up to it."""
     enable_cache: bool = True
 
 
@@ -41,12 +41,13 @@ def launch(repo: ModelRepo, request: Request, on_step: OnStep = lambda slot, out
     return run(repo, pipeline, request, on_step)
 
 
-def _seed(repo: ModelRepo) -> int:
-    return int(getattr(repo.config, "seed", 0))
-
-
 def _in_process(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_step: OnStep) -> RunSummary:
-    context = Context(service=repo.config.service, env=request.env or "local", seed=_seed(repo), root=repo.root)
+    context = Context(
+        service=repo.config.service,
+        env=request.env or repo.config.environments[0],
+        seed=repo.config.seed,
+        root=repo.root,
+    )
     return run_in_process(pipeline, repo.step_configs(pipeline), context, on_step, until=request.step)
 
 
@@ -61,8 +62,10 @@ def _on_zenml(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_st
         repo.step_configs(pipeline),
         root=repo.root,
         service=repo.config.service,
-        env=request.env or "local",
-        seed=_seed(repo),
+        env=request.env or repo.config.environments[0],
+        seed=repo.config.seed,
+        stack=repo.config.zenml.stack,
+        tracking_uri=repo.config.mlflow.tracking_uri,
         enable_cache=request.enable_cache,
         on_step=on_step,
         only_step=request.step,
@@ -75,14 +78,19 @@ def planned_slots(pipeline: type[Pipeline], request: Request) -> list[str]:
     Raises:
         ConfigError: the pipeline has no step of that name.
     """
-    order = list(trace(pipeline).calls)
+    calls = trace(pipeline).calls
     if request.step is None:
+        return list(calls)
+    if request.step not in calls:
+        raise ConfigError(f"pipeline `{pipeline.name}` has no step `{request.step}`", nearest(request.step, calls))
+    order = list(calls)[: list(calls).index(request.step) + 1]
+    if request.engine == "local":
         return order
-    if request.step not in order:
-        raise ConfigError(f"pipeline `{pipeline.name}` has no step `{request.step}`", nearest(request.step, order))
-    if request.engine == "zenml":
-        return [request.step]
-    return order[: order.index(request.step) + 1]
+    needed = {request.step}
+    for slot in reversed(order):
+        if slot in needed:
+            needed |= {ref.step for ref in calls[slot].values() if isinstance(ref, Ref)}
+    return [slot for slot in order if slot in needed]
 
 
 def refusal(pipeline: type[Pipeline], summary: RunSummary) -> GateRefused | None:

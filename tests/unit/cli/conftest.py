@@ -16,6 +16,7 @@ service: tiny-{n}
 package: tiny_{n}
 owner: team@example.com
 tier: 2
+environments: [local, prod]
 columns:
   id: row_id
   time: at
@@ -130,6 +131,7 @@ def tiny_repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     package.mkdir(parents=True)
     (root / "config").mkdir()
     (root / "config" / "crm.yaml").write_text(CONFIG.format(n=n))
+    (root / "config" / "prod.yaml").write_text("steps:\n  count: {upto: 7}\n")
     (package / "__init__.py").write_text("")
     (package / "steps.py").write_text(STEPS)
     (package / "pipelines.py").write_text(PIPELINES.format(n=n))

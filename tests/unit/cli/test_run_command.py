@@ -26,6 +26,11 @@ def test_run_set_wins_over_the_file(crm, tiny_repo: Path) -> None:
     assert json.loads(told.out)["metrics"]["total"] == 20
 
 
+def test_run_env_reads_that_overlay(crm, tiny_repo: Path) -> None:
+    told = crm("run", "counting", "--engine", "local", "--json", "--env", "prod")
+    assert json.loads(told.out)["metrics"]["counted"] == 7
+
+
 def test_run_step_stops_after_that_step(crm, tiny_repo: Path) -> None:
     told = crm("run", "counting", "--engine", "local", "--step", "double", "--json")
     assert [step["slot"] for step in json.loads(told.out)["steps"]] == ["count", "double"]
@@ -66,7 +71,7 @@ def test_ctrl_c_in_a_step_exits_130_and_marks_the_step(crm, tiny_repo: Path) -> 
 
 def test_a_gate_that_says_no_exits_4_with_its_reasons(crm, tiny_repo: Path) -> None:
     package = next((tiny_repo / "src").iterdir())
-    (package / "pipelines.py").write_text(f'''\
+    (package / "pipelines.py").write_text(f"""\
 from typing import final
 from carrental_mlops.core import Pipeline, Step, step
 from carrental_mlops.steps import Evaluation, GateStep
@@ -87,7 +92,7 @@ class Judged(Pipeline):
 
     def build(self) -> None:
         self.gate.run(evaluation=self.judge.run(number=self.count.run().high))
-''')
+""")
     told = crm("run", "judged", "--engine", "local", "--set", "steps.gate.minimum={recall: 0.5}", "--json")
     assert told.code == GateRefused.exit_code == 4, told.err
     assert "recall" in json.loads(told.out)["refused"] and "crm report open" in told.err
