@@ -1,39 +1,38 @@
 # Managed by crm.
-"""Importing holds overrides and wiring; here: the configuration, and that the service scores what training saw."""
+"""What `crm` and the service rely on: every pipeline, in every environment, and one set of features for all."""
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
-import pytest
-from carrental_mlops.config import load
-from carrental_mlops.core import Pipeline
-from carrental_mlops.core.binding import step_configs
-from carrental_mlops.serving import ModelService
+from carrental_mlops.core.repo import ModelRepo, open_repo
+from carrental_mlops.testing import check_pipeline, check_service
 
-from {{ cookiecutter.package }} import feature_views, pipelines, service
-
-OURS = [c for c in vars(pipelines).values() if isinstance(c, type) and c.__module__ == pipelines.__name__]
-PIPELINES = [c for c in OURS if issubclass(c, Pipeline)]
-SERVICES = [c for c in vars(service).values() if isinstance(c, type) and issubclass(c, ModelService)]
-SERVICE = next(c for c in SERVICES if c.__module__ == service.__name__)
+from {{ cookiecutter.package }}.feature_views import VIEWS
 
 
-@pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda p: str(p.name))
-def test_configuration_fits_every_step(pipeline: type[Pipeline], repo: Path) -> None:
-    assert step_configs(pipeline, load(repo))
+def named(repo: ModelRepo, attribute: str) -> set[Any]:
+    """What the steps of all pipelines name, such as their feature set."""
+    steps = (step for pipeline in repo.pipelines().values() for step in pipeline.slots().values())
+    return {getattr(step, attribute) for step in steps if hasattr(step, attribute)}
 
 
-def test_service_reads_the_features_that_training_read() -> None:
-    used = {c.feature_set for c in OURS if hasattr(c, "feature_set")}
-    assert used == {SERVICE.feature_set}
+def test_pipelines_are_wired_and_configured_in_every_environment(repo: Path) -> None:
+    first, *others = open_repo(repo).config.environments
+    for env in (None, *others):
+        opened = open_repo(repo, env)
+        for pipeline in opened.pipelines().values():
+            check_pipeline(pipeline)
+            assert opened.step_configs(pipeline), (first, env)
 
 
-def test_every_history_has_its_view() -> None:
-    views = {v.name for v in feature_views.VIEWS}
-    assert {h.view for h in SERVICE.feature_set.history} <= views
+def test_service_keeps_its_contract(repo: Path) -> None:
+    (service,) = named(open_repo(repo), "service")
+    check_service(service)
 
 
-def test_service_loads_neither_pandas_nor_feast() -> None:
-    code = f"import sys, {service.__name__}; sys.exit(bool({% raw %}{{'pandas', 'feast', 'zenml'}}{% endraw %} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], env={"PYTHONPATH": ":".join(sys.path)}, check=False).returncode == 0
+def test_training_service_and_feast_share_one_feature_set(repo: Path) -> None:
+    opened = open_repo(repo)
+    (features,) = named(opened, "feature_set")
+    assert {service.feature_set for service in named(opened, "service")} == {features}
+    stored = {reference.partition(":")[0] for reference in features.references()}
+    assert stored <= {view.name for view in VIEWS}

@@ -1,5 +1,5 @@
 """Where {{ cookiecutter.name }} differs from the default steps: nowhere yet.
 
-`crm hooks` lists all that may be overridden. `crm steps override train` writes a subclass of the default step here
-and puts it into `pipelines.py`; keep the one hook you need and delete the rest.
+`crm hooks` lists all that may be overridden. `crm steps override train --hook sample_weight` writes that hook of a
+subclass here; then name the subclass in `pipelines.py`.
 """

@@ -1,4 +1,4 @@
-"""Feast's side: the views that hold the stored features. Only pipelines import it; a view of your own goes into VIEWS."""
+"""Feast's side: the views that hold the stored features. Only pipelines import it; add views of your own to VIEWS."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a payment must look like, in a file and in a request; rows that do not are quarantined, with counts and reasons."""
+"""What a payment must look like, in a file and in a request; rows that break it are quarantined with a reason."""
 
 from datetime import datetime
 
