@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from carrental_mlops.errors import ConfigError, DataError
+from carrental_mlops.errors import ConfigError, DataError, PlatformError
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -109,9 +109,15 @@ def project_name(context: Context) -> str:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Makes `folder` and holds it against other processes of the same repo."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+    """Makes `folder` and holds it against other processes of the same repo.
+
+    Raises:
+        PlatformError: it cannot be written.
+    """
+    with _writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("w")
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -185,14 +191,28 @@ def write_tables(folder: Path, feature_set: Features, tables: Mapping[str, pd.Da
 
 
 def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """`table` at `path`, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """`table` at `path`, whole or not at all.
+
+    Raises:
+        PlatformError: it cannot be written.
+    """
     part = path.with_name(f".{path.stem}-{os.getpid()}.part")
     try:
-        table.to_parquet(part, index=False)
-        part.replace(path)
+        with _writing(path):
+            table.to_parquet(part, index=False)
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PlatformError(
+            f"cannot write {path}: {error}", "make room or give write access, then run again"
+        ) from error
 
 
 def apply(store: FeatureStore, folder: Path, feature_set: Features, views: Iterable[Any] | None, root: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -216,3 +218,8 @@ def test_what_cannot_be_joined_is_refused_by_name(context: Context, spoil: objec
     rows, tables = spoil(rows, dict(aggregate(rows, Features.history, COLUMNS).tables))  # type: ignore[operator]
     with pytest.raises(DataError, match=said):
         crm_feast.join_historical(context, Features, tables, rows, COLUMNS)
+
+
+def test_importing_our_module_does_not_import_feast() -> None:
+    code = "import sys, carrental_mlops.integrations.feast; sys.exit('feast' in sys.modules or 'redis' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -18,7 +18,7 @@ from carrental_mlops.data.aggregate import aggregate
 from carrental_mlops.data.features import FeatureSet, History
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.integrations import feast as crm_feast
-from carrental_mlops.integrations.feast_store import online_config
+from carrental_mlops.integrations.feast_store import feast_folder, online_config, open_store, quiet
 
 pytestmark = pytest.mark.slow
 
@@ -137,6 +137,35 @@ def test_a_redis_url_becomes_feasts_connection_string(tmp_path: Path, monkeypatc
     monkeypatch.setenv("CRM_REDIS_URL", "rediss://crm:s%40fe@cache:6380/2")
     said = online_config(tmp_path)["connection_string"]
     assert said == 'cache:6380,db=2,username=crm,password="s@fe",ssl=true'
+
+
+def test_a_repo_that_cannot_be_written_is_a_platform_error(context: Context) -> None:
+    (context.root / ".crm").write_text("in the way")
+    with pytest.raises(PlatformError, match="cannot write"):
+        crm_feast.materialise(context, Features, tables())
+
+
+def test_a_teams_own_online_view_is_read_beside_the_histories(context: Context) -> None:
+    from feast import Entity, FeatureView, Field, FileSource
+    from feast.types import Float64
+
+    class Wider(Features):
+        stored = ("loyalty:tier",)
+
+    frame = pd.DataFrame({"customer_id": [1, 2], "at": pd.Timestamp("2026-01-01", tz="UTC"), "tier": [0.1, 0.2]})
+    frame.to_parquet(context.root / "loyalty.parquet")
+    with quiet():
+        view = FeatureView(
+            name="loyalty",
+            entities=[Entity(name="customer_id", join_keys=["customer_id"])],
+            schema=[Field(name="tier", dtype=Float64)],
+            source=FileSource(name="loyalty", path="loyalty.parquet", timestamp_field="at"),
+        )
+        crm_feast.materialise(context, Wider, tables(), [*crm_feast.history_views(Wider), view])
+        folder = feast_folder(context)
+        open_store(context, folder, online_config(folder)).write_to_online_store("loyalty", df=frame)
+    read = crm_feast.read_online(context, Wider, {"customer_id": [2, 1, 9], "branch_id": ["b1"] * 3})
+    np.testing.assert_array_equal(read["loyalty__tier"], [0.2, 0.1, np.nan])
 
 
 FILL = """
