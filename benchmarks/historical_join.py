@@ -74,17 +74,22 @@ def by_default(root: Path, tables: dict[str, pd.DataFrame], rows: pd.DataFrame) 
     return len(job.to_df())
 
 
-def seconds(call: Callable[[], int], runs: int) -> tuple[float, int]:
-    """Median wall time and rows returned; the first run also pays for imports and is left out."""
-    call()
-    taken, n = [], 0
-    for _ in range(runs):
-        gc.collect()
-        start = time.perf_counter()
-        n = call()
-        taken.append(time.perf_counter() - start)
-        print(f"  {taken[-1]:.2f} s, {n:,} rows", flush=True)
-    return statistics.median(taken), n
+def in_turns(calls: dict[str, Callable[[], int]], runs: int) -> dict[str, tuple[float, int]]:
+    """Median wall time and rows returned of each; taken in turns, so that the machine's load falls on both.
+
+    The first turn also pays for imports and is left out.
+    """
+    taken: dict[str, list[float]] = {name: [] for name in calls}
+    kept: dict[str, int] = {}
+    for turn in range(runs + 1):
+        for name, call in calls.items():
+            gc.collect()
+            start = time.perf_counter()
+            kept[name] = call()
+            if turn:
+                taken[name].append(time.perf_counter() - start)
+                print(f"  {name}: {taken[name][-1]:.2f} s, {kept[name]:,} rows", flush=True)
+    return {name: (statistics.median(taken[name]), kept[name]) for name in calls}
 
 
 def main() -> None:
@@ -98,12 +103,12 @@ def main() -> None:
     rows = payments(asked.rows, asked.entities, rng)
     with tempfile.TemporaryDirectory() as folder, quiet():
         context = Context(root=Path(folder), stores=True, service="bench")
-        print("ours", flush=True)
-        ours, kept = seconds(
-            lambda: len(crm_feast.join_historical(context, Features, tables, rows, COLUMNS)), asked.runs
-        )
-        print("Feast's default", flush=True)
-        default, kept_default = seconds(lambda: by_default(Path(folder), tables, rows), asked.runs)
+        calls = {
+            "ours": lambda: len(crm_feast.join_historical(context, Features, tables, rows, COLUMNS)),
+            "default": lambda: by_default(Path(folder), tables, rows),
+        }
+        found = in_turns(calls, asked.runs)
+    (ours, kept), (default, kept_default) = found["ours"], found["default"]
     lost, lost_default = asked.rows - kept, asked.rows - kept_default
     print(
         f"| historical join, {asked.rows:,} rows x {len(Features.references())} features | Feast's default store "
