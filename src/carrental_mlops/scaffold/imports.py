@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import sys
 from dataclasses import dataclass
+from itertools import pairwise
 
 _LINE = 100
 
@@ -43,12 +44,18 @@ def _with(text: str, node: ast.Import | ast.ImportFrom, package: str) -> str:
     before = [n for n in top if _place(n, package) < at]
     after = [n for n in top if _place(n, package) > at]
     where = (before[-1].end_lineno or 0) if before else (after[0].lineno - 1 if after else _after_docstring(text))
-    new = [ast.unparse(node)]
-    if (before and _place(before[-1], package).section != at.section) or (not before and not after):
-        new = ["", *new]
-    if after and _place(after[0], package).section != at.section and (not before or lines[where : where + 1] != [""]):
-        new = [*new, ""]
-    lines[where:where] = new
+    lines[where:where] = [ast.unparse(node)] if top else ["", ast.unparse(node)]
+    return _spaced(lines, package)
+
+
+def _spaced(lines: list[str], package: str) -> str:
+    """`lines` with one blank line between import sections and none inside, where nothing else stands between."""
+    top = [n for n in ast.parse("\n".join(lines)).body if isinstance(n, (ast.Import, ast.ImportFrom))]
+    for first, second in reversed(list(pairwise(top))):
+        start, end = first.end_lineno or 0, second.lineno - 1
+        if not any(line.strip() for line in lines[start:end]):
+            apart = _place(first, package).section != _place(second, package).section
+            lines[start:end] = [""] if apart else []
     return "\n".join(lines) + "\n"
 
 
