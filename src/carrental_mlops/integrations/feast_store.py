@@ -199,6 +199,7 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     part = path.with_name(f".{path.stem}-{os.getpid()}.part")
     try:
         with _writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
             table.to_parquet(part, index=False)
             part.replace(path)
     finally:
