@@ -1,0 +1,1 @@
+"""Models, features, history aggregates, the row contract and the payment simulator."""

@@ -107,14 +107,16 @@ def _require(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
 
 def _newest(wanted: pd.Series[Any], days: Ints, entity: pd.Series[Any], at: Ints) -> Ints:
     """(n,) position in the table of each row's newest snapshot, -1 for none."""
+    if not len(at) or not len(days):
+        return np.full(len(days), -1)
     known = pd.Index(entity.unique())
     row_code, code = known.get_indexer(pd.Index(wanted)), known.get_indexer(pd.Index(entity))
-    first = int(min(at.min(initial=0), days.min(initial=0)))
-    span = int(max(at.max(initial=0), days.max(initial=0))) - first + 1
+    first, last = (int(f(np.concatenate([at, days]))) for f in (np.min, np.max))
+    span = last - first + 1
     keys = code * span + (at - first)
     order = np.argsort(keys, kind="stable")
     position = np.searchsorted(keys[order], row_code * span + (days - first), side="right") - 1
-    found = np.where(position >= 0, order[np.maximum(position, 0)], -1) if len(order) else np.full(len(days), -1)
+    found = np.where(position >= 0, order[np.maximum(position, 0)], -1)
     same = (row_code >= 0) & (found >= 0)
     same[same] = code[found[same]] == row_code[same]
     return np.where(same, found, -1)
@@ -127,8 +129,8 @@ def _snapshots(rows: pd.DataFrame, h: History, columns: Columns) -> pd.DataFrame
     code, entities = pd.factorize(rows[h.entity], sort=True)
     order = np.argsort(code, kind="stable")
     rows, days, code = rows.iloc[order], days[order], code[order].astype(np.int64)
-    first = int(days.min(initial=0))
-    width = int(days.max(initial=-1)) - first + 2  # until the day after the last row
+    first = int(days.min()) if len(days) else 0
+    width = int(days.max()) - first + 2 if len(days) else 0  # until the day after the last row
     step = max(1, _CELLS // max(width, 1))
     delay = columns.label_delay_days
     parts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from carrental_mlops.core import hook
+from carrental_mlops.core.guarded import Guarded
+from carrental_mlops.errors import OverrideError
 
 Arrays = Mapping[str, NDArray[np.float64]]
 
@@ -55,7 +58,7 @@ class History:
         return tuple(f"{name}_{n}d" for n in self.days for name in names)
 
 
-class FeatureSet:
+class FeatureSet(Guarded):
     """Names of stored features, and features computed from the request.
 
     Imports neither Feast nor pandas: the serving image loads this class too.
@@ -68,6 +71,14 @@ class FeatureSet:
     request: ClassVar[tuple[str, ...]] = ()
     """Fields that the caller sends and the model may see: numbers, or a date-time, which `compute` gets as seconds
     since 1970-01-01 UTC (`as_numbers`) and the model does not see where it is the time column."""
+
+    @classmethod
+    def _admit(cls) -> None:
+        open_names = ("history", "request", "stored")
+        for name in vars(cls):
+            close = difflib.get_close_matches(name, open_names, n=1, cutoff=0.75)
+            if close and name not in open_names:
+                raise OverrideError(f"`{cls.__name__}.{name}` is not read by anything", f"rename it to `{close[0]}`")
 
     @classmethod
     def references(cls) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 START = "2026-01-01"
 _DAY = 86_400
+_LEAD = 60
+"""Days before the start from which a branch may have been compromised."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ class _World:
 
     @classmethod
     def of(cls, size: FraudSimulation, rng: np.random.Generator) -> _World:
-        customers, branches = max(100, size.rows // 25), max(20, size.rows // 400)
+        customers, branches = max(100, size.rows // 25), max(20, size.rows // 300)
         active = rng.gamma(1.5, size=customers)
         day = np.arange(size.days)
         weight = (1 + 0.4 * np.sin(2 * np.pi * (day - 110) / 365)) * np.where((day + 3) % 7 >= 4, 1.3, 1.0)
@@ -119,7 +121,7 @@ class _World:
 
     def stolen_cards(self, rng: np.random.Generator) -> pd.DataFrame:
         """Bursts of three to six payments within two days, at 3 to 6 times the customer's usual amount."""
-        victims = max(3, self.size.rows // 700)
+        victims = max(3, self.size.rows // 500)
         size = rng.integers(3, 7, victims)
         customer = np.repeat(rng.choice(len(self.usual), victims, p=self.active), size)
         start = np.repeat(self.instants(rng, victims), size)
@@ -129,7 +131,7 @@ class _World:
 
     def device_bursts(self, rng: np.random.Generator) -> pd.DataFrame:
         """One device pays for five to nine customers within three days."""
-        devices = max(1, self.size.rows // 7_000)
+        devices = max(1, self.size.rows // 9_000)
         size = rng.integers(5, 10, devices)
         customer = rng.choice(len(self.usual), int(size.sum()), p=self.active)
         second = np.repeat(self.instants(rng, devices), size) + rng.uniform(0, 3 * _DAY, len(customer))
@@ -138,20 +140,20 @@ class _World:
 
     def dear_payments(self, rng: np.random.Generator) -> pd.DataFrame:
         """Single payments above what nearly every customer spends."""
-        n = max(2, self.size.rows // 1_500)
+        n = max(2, self.size.rows // 4_000)
         customer = rng.choice(len(self.usual), n, p=self.active)
         amount = np.round(rng.uniform(1_500, 4_000, n), 2)
         return self.payments(rng, customer, self.instants(rng, n)).assign(amount_eur=amount, is_fraud=np.int8(1))
 
     def compromised(self, rng: np.random.Generator, rows: pd.DataFrame) -> NDArray[np.bool_]:
-        """(n,) payments at a branch in its bad weeks, of which two thirds are fraud, at usual amounts."""
-        months = self.size.days / 30
-        incidents = max(1, round(0.022 * self.branches * months))
-        branch = rng.integers(1, self.branches + 1, incidents)
-        start = rng.uniform(-20, self.size.days - 5, incidents)
-        end = start + rng.uniform(20, 40, incidents)
+        """(n,) payments at a branch in its bad weeks, of which four in five are fraud, at usual amounts."""
+        span = self.size.days + _LEAD
+        incidents = max(1, round(0.00025 * self.branches * span))
+        branch = rng.permutation(np.resize(np.arange(1, self.branches + 1), incidents))
+        start = span * (np.arange(incidents) + rng.random(incidents)) / incidents - _LEAD
+        end = start + rng.uniform(40, 65, incidents)
         day = rows["second"].to_numpy() / _DAY
         bad = np.zeros(len(rows), dtype=bool)
         for b, first, last in zip(branch, start, end, strict=True):
             bad |= (rows["branch_id"].to_numpy() == b) & (day >= first) & (day < last)
-        return bad & (rng.random(len(rows)) < 0.65)
+        return bad & (rng.random(len(rows)) < 0.8)
