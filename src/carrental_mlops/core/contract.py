@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import numbers
 import types
 import typing
@@ -27,10 +28,8 @@ def resolve_return(function: Callable[..., Any]) -> Any:
 
 
 def _resolve(node: ast.expr, names: dict[str, Any]) -> Any:
-    try:
+    with contextlib.suppress(Exception):
         return eval(ast.unparse(node), names)  # noqa: S307 - an annotation of our own or of the team's class
-    except Exception:
-        pass
     if isinstance(node, ast.BinOp):
         return typing.Union[_resolve(node.left, names), _resolve(node.right, names)]  # noqa: UP007 - built at run time
     if isinstance(node, ast.Subscript):
