@@ -15,6 +15,9 @@ from carrental_mlops.errors import ContractError
 from carrental_mlops.testing import check_features, check_pipeline, check_service, check_step, run_pipeline
 
 
+_CALLS: list[int] = []
+
+
 class Ratio(FeatureSet):
     stored = ("customer:mean",)
     request = ("amount",)
@@ -55,11 +58,10 @@ class Short(FeatureSet):
 
 class Counting(FeatureSet):
     request = ("amount",)
-    _calls = 0
 
     def compute(self, *, columns: Arrays) -> Arrays:
-        type(self)._calls += 1
-        return {"n": columns["amount"] * 0 + self._calls}
+        _CALLS.append(1)
+        return {"n": columns["amount"] * 0 + len(_CALLS)}
 
 
 def test_elementwise_features_hold() -> None:
