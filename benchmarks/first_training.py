@@ -1,7 +1,7 @@
 """The first `crm run training` of a new repo in a fresh process, against the same work by hand in ZenML and MLflow.
 
-The hand-written peer (`by_hand.py`) reads the same simulated rows, makes the same features, trains LightGBM, evaluates and
-logs the model with `mlflow.lightgbm.log_model` as the documentation shows it, requirements inferred.
+The hand-written peer (`by_hand.py`) reads the same simulated rows, makes the same features, trains LightGBM and
+evaluates, then logs the model with `mlflow.lightgbm.log_model` as the documentation shows it, requirements inferred.
 """
 
 from __future__ import annotations

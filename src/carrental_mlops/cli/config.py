@@ -1,4 +1,4 @@
-"""`crm config`: show, explain, validate, schema."""
+"""`crm config`: show, explain, set, validate, schema."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from carrental_mlops.cli.lazy import noun
 if TYPE_CHECKING:
     from carrental_mlops.config import Section
 
-app = noun("crm.yaml: show, explain, validate, schema.")
+app = noun("crm.yaml: show, explain, set, validate, schema.")
 Repo = Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")]
 Env = Annotated[str | None, typer.Option(help="As this environment sees it; default: the first.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")]
@@ -51,6 +51,31 @@ def explain(key: str, env: Env = None, sets: Sets = None, as_json: Json = False,
     typer.echo(f"  type     {found.type}")
     typer.echo(f"  default  {'none, it must be set' if found.required else repr(found.default)}")
     typer.echo(f"  now      {found.value!r} ({found.place})")
+
+
+@app.command(
+    "set", epilog="Example: crm config set steps.ingest.source=data/payments.parquet columns.rename.TX_ID=payment_id"
+)
+def set_(
+    pairs: Annotated[list[str], typer.Argument(metavar="KEY=VALUE...")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the file as it would be.")] = False,
+    repo: Repo = None,
+) -> None:
+    """Write values into config/crm.yaml; comments stay, and a value that no step takes is refused."""
+    from carrental_mlops.config.edit import set_values, write_atomically
+    from carrental_mlops.config.reader import parse_pair
+    from carrental_mlops.core.repo import open_repo
+
+    found = open_repo(repo, None, pairs)
+    for pipeline in found.pipelines().values():
+        found.step_configs(pipeline)
+    path = found.root / "config" / "crm.yaml"
+    text = set_values(path, dict(parse_pair(pair) for pair in pairs))
+    if dry_run:
+        typer.echo(text, nl=False)
+        return
+    write_atomically(path, text)
+    typer.echo(f"config/crm.yaml: {', '.join(pair.partition('=')[0] for pair in pairs)}")
 
 
 @app.command(epilog="Example: crm config validate")

@@ -24,7 +24,7 @@ class Commands(LazyGroup):
         "pipelines": "Pipelines of the model repo: list, draw.",
         "steps": "Default steps: list, show, override one.",
         "hooks": "Everything that a team may override.",
-        "config": "crm.yaml: show, explain, validate, schema.",
+        "config": "crm.yaml: show, explain, set, validate, schema.",
         "runs": "Stored runs: list, compare, diff.",
         "report": "Reports of past trainings.",
         "doctor": "What is missing here, and the command that mends it.",

@@ -42,7 +42,9 @@ def set_values(path: Path, values: Mapping[str, Any]) -> str:
             node = node[section]
             if not isinstance(node, dict):
                 at = ".".join(sections[: depth + 1])
-                raise ConfigError(f"{path}: `{at}` holds {node!r}, so `{key}` cannot be set", f"crm config explain {at}")
+                raise ConfigError(
+                    f"{path}: `{at}` holds {node!r}, so `{key}` cannot be set", f"crm config explain {at}"
+                )
         node[last] = value
     out = StringIO()
     yaml.dump(document, out)

@@ -17,4 +17,6 @@ def find_repo(start: Path | None = None) -> Path:
     for folder in (start, *start.parents):
         if (folder / "config" / "crm.yaml").is_file():
             return folder
-    raise ConfigError(f"{start} is not inside a model repo: no config/crm.yaml here or above", "cd into one, or: crm new")
+    raise ConfigError(
+        f"{start} is not inside a model repo: no config/crm.yaml here or above", "cd into one, or: crm new"
+    )

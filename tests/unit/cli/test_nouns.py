@@ -97,6 +97,19 @@ def test_config_explain_of_an_unknown_key_names_the_nearest(crm, tiny_repo: Path
     assert told.code == 1 and "`label`" in told.err
 
 
+def test_config_set_keeps_comments_and_refuses_what_no_step_takes(crm, tiny_repo: Path) -> None:
+    path = tiny_repo / "config" / "crm.yaml"
+    path.write_text("# who we are\n" + path.read_text())
+    before = path.read_text()
+    assert crm("config", "set", "steps.count.upto=7", "--dry-run").code == 0
+    assert path.read_text() == before
+    assert crm("config", "set", "steps.count.upto=7").code == 0
+    assert "upto: 7" in path.read_text() and path.read_text().startswith("# who we are")
+    refused = crm("config", "set", "steps.count.up_to=8")
+    assert refused.code == 1 and "upto" in refused.err
+    assert "up_to" not in path.read_text()
+
+
 def test_config_validate_names_file_line_and_key(crm, tiny_repo: Path) -> None:
     assert crm("config", "validate").out == "local: ok\nprod: ok\n"
     path = tiny_repo / "config" / "crm.yaml"
