@@ -24,25 +24,17 @@ def first_commit(repo: Path, message: str) -> str:
     """
     _git(repo, "init", "--quiet", "--initial-branch=main")
     _git(repo, "add", "--all", "--force")
-    who = [] if _has_identity(repo) else ["-c", "user.name=crm", "-c", "user.email=crm@localhost"]
-    quiet = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "gc.auto=0"]
-    _git(repo, *who, *quiet, "commit", "--quiet", "--message", message)
+    quiet = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "user.useConfigOnly=true"]
+    commit = ["commit", "--quiet", "--message", message]
+    if _run(repo, *quiet, *commit).returncode:
+        _git(repo, *quiet, "-c", "user.name=crm", "-c", "user.email=crm@localhost", *commit)
     return _git(repo, "rev-parse", "HEAD")
-
-
-def _has_identity(repo: Path) -> bool:
-    if os.environ.get("GIT_AUTHOR_EMAIL") and os.environ.get("GIT_COMMITTER_EMAIL"):
-        return True
-    found = _run(repo, "config", "--get-regexp", r"^user\.(name|email)$").stdout
-    return "user.name" in found and "user.email" in found
 
 
 def _git(repo: Path, *arguments: str) -> str:
     done = _run(repo, *arguments)
     if done.returncode:
-        raise TemplateError(
-            f"git {' '.join(arguments[:1])} in the new repo failed: {done.stderr.strip()}", "git --version"
-        )
+        raise TemplateError(f"git {' '.join(arguments)} in the new repo failed: {done.stderr.strip()}", "git --version")
     return done.stdout.strip()
 
 
