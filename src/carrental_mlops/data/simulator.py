@@ -96,7 +96,7 @@ class _World:
     def instants(self, rng: np.random.Generator, n: int) -> Floats:
         """(n,) seconds since the start; most between 7 and 21 hours."""
         day = rng.choice(self.size.days, n, p=self.day_weight)
-        return day * _DAY + np.clip(rng.normal(14 * 3600, 3.5 * 3600, n), 0, 86_399)
+        return day * float(_DAY) + np.clip(rng.normal(14 * 3600, 3.5 * 3600, n), 0, 86_399)
 
     def payments(
         self, rng: np.random.Generator, customer: Ints, second: Floats, times: float | Floats = 1.0

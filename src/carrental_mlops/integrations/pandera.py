@@ -7,7 +7,7 @@ import typing
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import annotated_types as at
 import numpy as np
@@ -87,7 +87,7 @@ class _Field:
         annotation: Any = Annotated[(info.annotation, *info.metadata)] if info.metadata else info.annotation
         self.finite = config.get("allow_inf_nan") is False
         self._lax = not config.get("strict")
-        self._adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=ConfigDict(**_scalar(config)))
+        self._adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=_scalar(config))
         self._said: dict[tuple[type, Any], str | None] = {}
 
     def broken(self, rows: pd.DataFrame) -> list[tuple[int, str, str]]:
@@ -163,7 +163,7 @@ class _RowWise:
         """(position, column, reason), as `_Field.broken`; `*` stands for the row as a whole."""
         found = []
         names = [i.alias or n for n, i in self._model.model_fields.items() if (i.alias or n) in rows.columns]
-        columns = [rows[n].astype(object).where(rows[n].notna(), None).tolist() for n in names]
+        columns = [rows[n].astype(object).tolist() for n in names]
         for position in range(len(rows)):
             try:
                 self._model.model_validate({n: c[position] for n, c in zip(names, columns, strict=True)})
@@ -173,10 +173,9 @@ class _RowWise:
         return found
 
 
-def _scalar(config: ConfigDict) -> dict[str, Any]:
-    return {
-        k: config[k] for k in ("allow_inf_nan", "strict", "coerce_numbers_to_str", "use_enum_values") if k in config
-    }  # type: ignore[literal-required]
+def _scalar(config: ConfigDict) -> ConfigDict:
+    kept = ("allow_inf_nan", "strict", "coerce_numbers_to_str", "use_enum_values")
+    return cast(ConfigDict, {key: value for key, value in config.items() if key in kept})
 
 
 def _widest(values: NDArray[Any]) -> int:

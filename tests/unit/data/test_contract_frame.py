@@ -44,7 +44,7 @@ class Strict(Payment):
 
 
 ODD: list[Any] = [None, float("nan"), float("inf"), float("-inf"), -1, 0, 1, 3, 3.5, True, "3", "a", "red", "long name",
-                  "2026-01-01", 2**53 + 1, 10**30, 1e300, datetime(2026, 1, 1, tzinfo=UTC), [1], {"a": 1}, b"a"]  # fmt: skip
+                  "2026-01-01", 2**53 + 1, 10**30, 1e300, datetime(2026, 1, 1, tzinfo=UTC), [1], {}, b"a"]  # fmt: skip
 USUAL: dict[str, list[Any]] = {
     "id": [1, 2, -5], "eur": [1.0, 99.5, 100.0, 13.0], "kind": ["a", "b", 3], "colour": ["red", "blue"],
     "at": [datetime(2026, 1, 2, tzinfo=UTC), "2026-01-03T04:05:06Z"], "name": ["x", "abcd"],
