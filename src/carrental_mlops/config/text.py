@@ -31,7 +31,7 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
         raise ConfigError(f"{name} cannot be read: {error}", "make it a readable UTF-8 text file") from error
     value, lines = _parse(text, name)
     if value is None:
-        return {}, lines
+        return {}, {(): f"{name}:1"}
     if not isinstance(value, dict):
         raise ConfigError(f"{name}:1: found {type(value).__name__}, expected `key: value` lines", "crm config show")
     return value, lines

@@ -11,6 +11,15 @@ Checksum = Callable[[Any], int]
 
 _DEPTH = 4
 """Containers inside containers that are looked into."""
+_SMALL = 4096
+"""Bytes up to which a copy is cheaper than a view."""
+
+
+_takes: dict[type, Checksum | None] = {}
+
+
+def _unknown(value: Any) -> int:
+    raise NotImplementedError
 
 
 def checksum(value: Any, depth: int = _DEPTH) -> int | None:
@@ -21,9 +30,11 @@ def checksum(value: Any, depth: int = _DEPTH) -> int | None:
     Returns:
         None for a value of any other type: its changes go unseen.
     """
-    for known, take in _registry():
-        if isinstance(value, known):
-            return take(value)
+    take = _takes.get(type(value), _unknown)
+    if take is _unknown:
+        take = _takes[type(value)] = next((t for known, t in _registry() if isinstance(value, known)), None)
+    if take is not None:
+        return take(value)
     if isinstance(value, Mapping):
         return hash(tuple((hash(key), _inside(inner, depth)) for key, inner in value.items()))
     if isinstance(value, list | tuple):
@@ -48,8 +59,8 @@ def _registry() -> list[tuple[type, Checksum]]:
 
 
 def _of_array(array: Any) -> int:
-    if array.dtype.hasobject:
-        return zlib.crc32(array.tobytes())  # the pointers: an element that was replaced is seen
+    if array.dtype.hasobject or array.nbytes < _SMALL:
+        return hash((array.shape, array.tobytes()))  # of objects the pointers: one that was replaced is seen
     if array.dtype.kind in "mM":
         array = array.view("i8")  # the buffer protocol knows no times
     flat = array if array.flags.c_contiguous else array.T if array.flags.f_contiguous else array.copy()

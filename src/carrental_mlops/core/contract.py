@@ -77,7 +77,7 @@ def _is(value: Any, wanted: Any) -> bool:
     if origin is tuple:
         return _is_tuple(value, args)
     plain = origin or wanted
-    if not isinstance(plain, type) or plain is object:
+    if not isinstance(plain, type) or plain in (object, Any):
         return True
     if not _is_instance(value, plain):
         return False
