@@ -41,11 +41,10 @@ def copier_template(cookiecutter: Path, into: Path) -> Path:
 
 
 def new_rows(runs: int = 5) -> list[Row]:
-    from carrental_mlops.scaffold.compose import composed  # type: ignore[attr-defined]
+    from carrental_mlops.scaffold.catalogue import template_dir
 
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, template_dir("fraud-realtime") as template:
         base = Path(folder)
-        template = Path(composed("fraud-realtime"))
         copier = copier_template(template, base / "copier")
 
         def ours() -> float:
