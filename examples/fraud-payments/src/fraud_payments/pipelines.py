@@ -1,0 +1,50 @@
+"""Which steps this service runs. `crm pipelines show training` draws them."""
+
+from carrental_mlops.core import step
+from carrental_mlops.pipelines import BatchInferencePipeline, FeaturesPipeline, TrainingPipeline
+from carrental_mlops.steps import AggregateStep, FeaturesStep, MaterialiseStep, PredictStep, ValidateStep
+
+from fraud_payments.features import FraudFeatures
+from fraud_payments.schema import Payment
+from fraud_payments.service import FraudService
+from fraud_payments.steps import FraudPaymentsTrain
+
+
+class Validate(ValidateStep):
+    schema = Payment
+
+
+class Aggregate(AggregateStep):
+    feature_set = FraudFeatures
+
+
+class Features(FeaturesStep):
+    feature_set = FraudFeatures
+
+
+class Materialise(MaterialiseStep):
+    feature_set = FraudFeatures
+
+
+class Predict(PredictStep):
+    service = FraudService
+
+
+class FraudTraining(TrainingPipeline):
+    validate = step(Validate)
+    aggregate = step(Aggregate)
+    features = step(Features)
+    train = step(FraudPaymentsTrain)
+
+
+class FraudBatch(BatchInferencePipeline):
+    validate = step(Validate)
+    aggregate = step(Aggregate)
+    features = step(Features)
+    predict = step(Predict)
+
+
+class FraudFeatureTables(FeaturesPipeline):
+    validate = step(Validate)
+    aggregate = step(Aggregate)
+    materialise = step(Materialise)
