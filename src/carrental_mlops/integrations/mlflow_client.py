@@ -82,7 +82,8 @@ def platform_errors(uri: str) -> Iterator[None]:
             if database
             else "check the server, then repeat"
         )
-        raise PlatformError(f"MLflow at {_shown(uri)}: {_first_line(error)}", fix, retryable=True) from error
+        said = _first_line(error).replace(uri, _shown(uri))
+        raise PlatformError(f"MLflow at {_shown(uri)}: {said}", fix, retryable=True) from error
 
 
 def is_missing(error: Exception) -> bool:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import os
 import tempfile
 import typing
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -100,10 +102,11 @@ class _Checked(BaseMaterializer):
     def _download(self) -> Path:
         folder = Path(tempfile.mkdtemp(prefix="crm-load-"))
         for where, _, files in fileio.walk(f"{self.uri}/data"):
-            below = str(where).removeprefix(f"{self.uri}/data").strip("/")
-            for name in files:
-                (folder / below).mkdir(parents=True, exist_ok=True)
-                fileio.copy(f"{where}/{name}", str(folder / below / str(name)))
+            here = os.fsdecode(where)
+            below = folder / here.removeprefix(f"{self.uri}/data").strip("/")
+            below.mkdir(parents=True, exist_ok=True)
+            for name in map(os.fsdecode, files):
+                fileio.copy(f"{here}/{name}", str(below / name))
         return folder
 
 
@@ -168,7 +171,7 @@ class FolderMaterializer(_Checked):
 
     def read(self, folder: Path, data_type: type[Any]) -> Any:
         """What the class's `load` reads."""
-        return data_type.load(folder)  # type: ignore[attr-defined]
+        return data_type.load(folder)
 
 
 def materializer_for(tp: Any, where: str) -> type[BaseMaterializer]:
@@ -209,13 +212,13 @@ def stripped(tp: Any) -> Any:
 
 
 @functools.cache
-def _adapter(tp: Any) -> Any:
+def _adapter(tp: Hashable) -> Any:
     from pydantic import TypeAdapter
 
     return TypeAdapter(tp)
 
 
-def _plain_type(tp: type[Any]) -> type[Any]:
+def _plain_type(tp: type[Any]) -> Hashable:
     """`float` for `numpy.float64`, which is one; others as they are."""
     bases = (bool, int, float, str, bytes)
     return next((b for b in bases if tp.__module__ == "numpy" and issubclass(tp, b)), tp)

@@ -1,11 +1,11 @@
-"""Run and compile our pipelines on ZenML: artefacts, lineage and caching, on any stack."""
+"""Run our pipelines on ZenML: artefacts, lineage and caching, on any stack."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,91 +13,16 @@ from carrental_mlops.core.context import Context
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.runner import OnStep, RunSummary, StepOutcome
 from carrental_mlops.core.step import StepConfig
-from carrental_mlops.errors import ConfigError, nearest
-from carrental_mlops.integrations.mlflow import Tracker, tracking_uri
+from carrental_mlops.errors import PlatformError
+from carrental_mlops.integrations import mlflow
 from carrental_mlops.orchestration.zenml_adapter import from_zenml
+from carrental_mlops.orchestration.zenml_compile import StepOptions, compile_pipeline
 from carrental_mlops.orchestration.zenml_context import watcher
 from carrental_mlops.orchestration.zenml_home import open_home
-from carrental_mlops.orchestration.zenml_steps import LeftOut, ZenSlot, as_step, needed, zen_step
+from carrental_mlops.orchestration.zenml_steps import as_step, needed
 from carrental_mlops.orchestration.zenml_summary import cached_records, name_failure, summarise
 
 __all__ = ["StepOptions", "as_step", "compile_pipeline", "from_zenml", "run"]
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """What a stack gives one step."""
-
-    retries: int = 0
-    """Further tries after a failure."""
-    retry_delay_s: int = 10
-    cpus: float | None = None
-    gpus: int | None = None
-    memory: str | None = None
-    """Such as `8GB`."""
-
-    def zenml(self) -> dict[str, Any]:
-        """The same as arguments of a ZenML step."""
-        from zenml.config import ResourceSettings
-        from zenml.config.retry_config import StepRetryConfig
-
-        found: dict[str, Any] = {}
-        if self.retries:
-            found["retry"] = StepRetryConfig(max_retries=self.retries, delay=self.retry_delay_s)
-        wanted = {"cpu_count": self.cpus, "gpu_count": self.gpus, "memory": self.memory}
-        given = {k: v for k, v in wanted.items() if v is not None}
-        if given:
-            found["settings"] = {"resources": ResourceSettings(**given)}
-        return found
-
-
-def compile_pipeline(
-    pipeline: type[Pipeline],
-    configs: Mapping[str, StepConfig],
-    *,
-    seed: int = 0,
-    extra: Mapping[str, Any] | None = None,
-    steps: Mapping[str, StepOptions] | None = None,
-    only_step: str | None = None,
-    **options: Any,
-) -> Any:
-    """The genuine ZenML pipeline of `pipeline`; call it to run it on the active stack.
-
-    Args:
-        pipeline: the class.
-        configs: slot name to config; a slot that is absent takes its defaults.
-        seed: of every step; part of the cache key.
-        extra: what steps read of their run, under `crm`.
-        steps: slot name to retries and resources.
-        only_step: leave out every slot that this one does not need.
-        options: further arguments of ZenML's `pipeline`: `enable_cache`, `model`, `on_success`, `on_failure`, ….
-
-    Raises:
-        ContractError: an output has a type that nothing but pickle could keep.
-        ConfigError: no slot has the name `only_step`, or one of `steps`.
-    """
-    from zenml import pipeline as zen_pipeline
-
-    slots = pipeline.slots()
-    for name in {*(steps or {}), *([only_step] if only_step else [])} - slots.keys():
-        raise ConfigError(f"pipeline {pipeline.name} has no step `{name}`", nearest(name, slots))
-    wanted = needed(pipeline, only_step)
-    values = {slot: configs[slot] if slot in configs else cls.config_model()() for slot, cls in slots.items()}
-
-    def connect() -> None:
-        bound: dict[str, Any] = {}
-        for slot, cls in slots.items():
-            given = (steps or {}).get(slot, StepOptions()).zenml()
-            bound[slot] = (
-                ZenSlot(cls, values[slot], zen_step(cls, slot, values[slot], seed, given))
-                if slot in wanted
-                else LeftOut(cls)
-            )
-        pipeline(bound).build()
-
-    connect.__name__ = connect.__qualname__ = pipeline.name.replace("-", "_")
-    connect.__doc__ = pipeline.__doc__
-    return zen_pipeline(name=pipeline.name, extra={"crm": dict(extra or {})}, **options)(connect)
 
 
 def run(
@@ -142,63 +67,83 @@ def run(
         PlatformError: ZenML's store or MLflow cannot be reached.
         ConfigError: no such stack or step.
     """
+    context = Context(_run_name(pipeline), pipeline.name, "", service, env, seed, root.resolve(), stores=True)
     client = open_home(root, stack)
-    run_id = f"{pipeline.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    settings = {
-        "pipeline": pipeline.name,
-        "service": service,
-        "env": env,
-        "seed": seed,
-        "root": str(root.resolve()),
-        "tracking_uri": tracking_uri,
-    }
     compiled = compile_pipeline(
-        pipeline, configs, seed=seed, extra=settings, steps=steps, only_step=only_step,
+        pipeline, configs, seed=seed, extra=_settings(context, tracking_uri), steps=steps, only_step=only_step,
         enable_cache=enable_cache, enable_step_logs=False, enable_pipeline_logs=False, enable_heartbeat=False,
-    )  # fmt: skip
-    context = Context(run_id, pipeline.name, "", service, env, seed, root, stores=True)
-    tracker = _start(context, tracking_uri)
-    urls = {"mlflow": tracker.uri, "zenml": str(root / ".crm" / "zenml") if stack is None else f"stack {stack}"}
-    seen: dict[str, StepOutcome | None] = {}
-
-    def tell(slot: str, outcome: StepOutcome | None) -> None:
-        seen[slot] = outcome
-        on_step(slot, outcome)
-
-    token = watcher.set(tell)
+    ).with_options(run_name=context.run_id, config_path=str(run_config) if run_config else None)  # fmt: skip
+    tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
+    tracker.start(context)
+    urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}
+    progress = _Progress([s for s in pipeline.slots() if s in needed(pipeline, only_step)], on_step)
+    token = watcher.set(progress)
     try:
-        compiled.with_options(run_name=run_id, config_path=str(run_config) if run_config else None)()
+        compiled()
     except BaseException as error:
-        tracker.finish("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
-        name_failure(error, seen, run_id)
+        name_failure(error, progress.seen, context.run_id)
+        _close(tracker, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", error)
         if on_failure:
-            on_failure(summarise(pipeline, client, run_id, seen, urls), error)
+            on_failure(summarise(pipeline, client, context.run_id, progress.seen, urls), error)
         raise
     finally:
         watcher.reset(token)
-    summary = summarise(pipeline, client, run_id, seen, urls)
-    _report_cached(summary, cached_records(client, run_id), tracker, context, on_step)
+    summary = summarise(pipeline, client, context.run_id, progress.seen, urls)
+    for slot, (metrics, params) in cached_records(client, context.run_id).items():
+        tracker.record(replace(context, step=slot, metrics=metrics, params=params, artefacts={}))
+    progress.finish(summary)
     tracker.finish()
     if on_success:
         on_success(summary)
     return summary
 
 
-def _start(context: Context, configured: str | None) -> Tracker:
-    tracker = Tracker(tracking_uri(context.root, configured), context.service, context.run_id)
-    tracker.start(context)
-    return tracker
+class _Progress:
+    """Tells `on_step` each step once, in the order of the slots; a step passed over in silence came from the cache."""
+
+    def __init__(self, order: list[str], on_step: OnStep) -> None:
+        self.seen: dict[str, StepOutcome | None] = {}
+        """What this process was told by the steps themselves."""
+        self._order, self._on_step, self._told = order, on_step, set[str]()
+
+    def __call__(self, slot: str, outcome: StepOutcome | None) -> None:
+        self.seen[slot] = outcome
+        if outcome is None and slot in self._order:
+            for before in self._order[: self._order.index(slot)]:
+                self._tell(StepOutcome(before, "cached", 0.0))
+        self._told.add(slot)
+        self._on_step(slot, outcome)
+
+    def finish(self, summary: RunSummary) -> None:
+        """Tell of the steps that are left."""
+        for outcome in summary.steps:
+            self._tell(outcome)
+
+    def _tell(self, outcome: StepOutcome) -> None:
+        if outcome.slot not in self._told:
+            self._told.add(outcome.slot)
+            self._on_step(outcome.slot, outcome)
 
 
-def _report_cached(
-    summary: RunSummary,
-    records: Mapping[str, tuple[dict[str, float], dict[str, str]]],
-    tracker: Tracker,
-    context: Context,
-    on_step: OnStep,
-) -> None:
-    for outcome in summary.steps:
-        if outcome.slot in records:
-            metrics, params = records[outcome.slot]
-            tracker.record(replace(context, step=outcome.slot, metrics=metrics, params=params, artefacts={}))
-            on_step(outcome.slot, outcome)
+def _run_name(pipeline: type[Pipeline]) -> str:
+    return f"{pipeline.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+def _settings(context: Context, tracking_uri: str | None) -> dict[str, Any]:
+    """What a step of the run reads back, in whatever process it runs; no credentials: those stay in the environment."""
+    return {
+        "pipeline": context.pipeline,
+        "service": context.service,
+        "env": context.env,
+        "seed": context.seed,
+        "root": str(context.root),
+        "tracking_uri": tracking_uri,
+    }
+
+
+def _close(tracker: mlflow.Tracker, status: Any, error: BaseException) -> None:
+    """Close the MLflow run without hiding what failed."""
+    try:
+        tracker.finish(status)
+    except PlatformError as also:
+        error.add_note(f"and the run could not be closed: {also.what}")

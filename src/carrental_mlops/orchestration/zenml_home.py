@@ -13,7 +13,7 @@ from carrental_mlops.integrations.local_store import locked, repoint
 
 _ENVIRONMENT = {
     "ZENML_ANALYTICS_OPT_IN": "false",
-    "ZENML_LOGGING_VERBOSITY": "WARN",
+    "ZENML_LOGGING_VERBOSITY": "CRITICAL",
     "ZENML_LOGGING_COLORS_DISABLED": "true",
     "ZENML_DISABLE_STEP_LOGS_STORAGE": "true",
     "ZENML_DISABLE_PIPELINE_LOGS_STORAGE": "true",
@@ -23,6 +23,8 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "1",
 }
 _theirs = os.environ.get("ZENML_CONFIG_PATH")
+_opened: list[Path | None] = []
+"""The home that ZenML's singletons in this process belong to."""
 
 
 def open_home(root: Path, stack: str | None = None) -> Any:
@@ -69,21 +71,22 @@ def _forget_other_home(home: Path | None) -> None:
         before = repoint(home / "local_stores" / "default_zen_store" / "zenml.db", home)
         if before and config.is_file():
             config.write_text(config.read_text(encoding="utf-8").replace(str(before), str(home)), encoding="utf-8")
-    if "zenml" in sys.modules:
+    if "zenml" in sys.modules and _opened != [home]:
         from zenml.client import Client
         from zenml.config.global_config import GlobalConfiguration
+        from zenml.stack import stack, stack_component
 
-        current = GlobalConfiguration.get_instance()
-        wanted = os.environ.get("ZENML_CONFIG_PATH")
-        if (current is not None and wanted is not None and current.config_directory != wanted) or home is None:
-            GlobalConfiguration._reset_instance()
-            Client._reset_instance()
+        for cache in (getattr(stack, "_STACK_CACHE", {}), getattr(stack_component, "_STACK_COMPONENT_CACHE", {})):
+            cache.clear()
+        GlobalConfiguration._reset_instance()
+        Client._reset_instance()
+    _opened[:] = [home]
 
 
 def _client(home: Path | None, stack: str) -> Any:
     from zenml.client import Client
 
-    logging.getLogger("zenml").setLevel(logging.WARNING)
+    logging.getLogger("zenml").setLevel(logging.CRITICAL)
     if home is not None:
         with locked(home.parent / "zenml.lock"):
             client = Client()

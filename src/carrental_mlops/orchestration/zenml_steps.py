@@ -197,8 +197,6 @@ def _source(cls: type) -> str:
 
 
 def _fingerprint(cls: type[Step], config: StepConfig | None, inputs: Mapping[str, str] | None) -> str:
-    try:
-        from carrental_mlops.core.fingerprint import fingerprint
-    except ImportError:  # TEMPORARY until core/fingerprint.py lands
-        return "".join(_source(c) for c in cls.__mro__[:-1]) + str(config) + str(inputs)
+    from carrental_mlops.core.fingerprint import fingerprint
+
     return fingerprint(cls, config, inputs)
