@@ -96,7 +96,8 @@ class _World:
     def instants(self, rng: np.random.Generator, n: int) -> Floats:
         """(n,) seconds since the start; most between 7 and 21 hours."""
         day = rng.choice(self.size.days, n, p=self.day_weight)
-        return day * float(_DAY) + np.clip(rng.normal(14 * 3600, 3.5 * 3600, n), 0, 86_399)
+        seconds: Floats = (day * _DAY + np.clip(rng.normal(14 * 3600, 3.5 * 3600, n), 0, 86_399)).astype(np.float64)
+        return seconds
 
     def payments(
         self, rng: np.random.Generator, customer: Ints, second: Floats, times: float | Floats = 1.0

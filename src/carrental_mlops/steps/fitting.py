@@ -18,6 +18,9 @@ Floats = NDArray[np.float64]
 Space = Mapping[str, Sequence[Any]]
 """Parameter name to a (low, high) tuple or a list of choices."""
 
+MIN_POSITIVES = 50
+"""Fewer positive tune rows make average precision too noisy to stop boosting by: all trees are grown."""
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
@@ -49,10 +52,14 @@ class Budget:
 
 
 def fit(estimator: Classifier, data: TrainingData, patience: int) -> None:
-    """Fit in place; LightGBM stops once the tune rows' average precision has not risen for `patience` trees."""
+    """Fit in place; LightGBM stops once the tune rows' average precision has not risen for `patience` trees.
+
+    With fewer than `MIN_POSITIVES` positive tune rows, or `patience` 0, all trees are grown.
+    """
     import lightgbm
 
-    if not (isinstance(estimator, lightgbm.LGBMClassifier) and patience):
+    enough = patience > 0 and int(data.tune_y.sum()) >= MIN_POSITIVES
+    if not (enough and isinstance(estimator, lightgbm.LGBMClassifier)):
         weight = {} if data.weight is None else {"sample_weight": data.weight}
         estimator.fit(data.x, data.y, **weight)
         return

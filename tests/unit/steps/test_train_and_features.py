@@ -128,6 +128,13 @@ def test_a_leak_lifts_the_score_by_a_tenth_and_is_refused(parts: Split) -> None:
     assert _ap(_train(leaking, leak_auc_limit=1), leaking) > _ap(_train(parts), parts) + 0.10
 
 
+def test_a_label_delay_of_zero_flatters_the_score() -> None:
+    rows = FraudSimulation(rows=30_000, days=120, seed=2).frame()
+    honest, flattered = (_split(_features(rows, delay=delay), delay) for delay in (7, 0))
+    assert flattered.train["paid_at"].max() > honest.train["paid_at"].max()
+    assert _ap(_train(flattered), flattered) > _ap(_train(honest), honest) + 0.03
+
+
 def test_another_estimator_weights_and_columns_are_used(parts: Split) -> None:
     class Plain(TrainStep):
         def estimator(self, *, seed: int) -> Classifier:
