@@ -10,8 +10,8 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_the_example_is_the_rendered_template_and_its_patch(tmp_path: Path) -> None:
-    code = "import sys; sys.path.insert(0, sys.argv[1]); import refresh, pathlib; refresh.render_into(pathlib.Path(sys.argv[2]))"
-    subprocess.run([sys.executable, "-c", code, str(EXAMPLES), str(tmp_path)], check=True)
+    code = "import sys, pathlib, refresh; refresh.render_into(pathlib.Path(sys.argv[1]))"
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=EXAMPLES, check=True)
     fresh, kept = tmp_path / "fraud-payments", EXAMPLES / "fraud-payments"
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "."]
     names = subprocess.run(listed, cwd=kept, capture_output=True, text=True, check=True).stdout.split()
