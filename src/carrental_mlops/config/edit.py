@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
 from carrental_mlops.errors import ConfigError
+
+
+_ODD = re.compile(r"[?:&#*!]")
+"""Marks that ruamel (YAML 1.2) leaves bare and PyYAML (1.1) reads apart inside braces."""
 
 
 def set_values(path: Path, values: Mapping[str, Any]) -> str:
@@ -23,9 +28,11 @@ def set_values(path: Path, values: Mapping[str, Any]) -> str:
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
     yaml = YAML()
     yaml.width = 120
+    yaml.preserve_quotes = True
     yaml.indent(mapping=2, sequence=4, offset=2)
     try:
         document = yaml.load(path.read_text(encoding="utf-8")) or {}
@@ -45,7 +52,7 @@ def set_values(path: Path, values: Mapping[str, Any]) -> str:
                 raise ConfigError(
                     f"{path}: `{at}` holds {node!r}, so `{key}` cannot be set", f"crm config explain {at}"
                 )
-        node[last] = value
+        node[last] = DoubleQuotedScalarString(value) if isinstance(value, str) and _ODD.search(value) else value
     out = StringIO()
     yaml.dump(document, out)
     return out.getvalue()

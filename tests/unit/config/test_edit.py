@@ -37,3 +37,10 @@ def test_a_key_that_leads_through_a_value_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_says_where_to_be(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"not found\nFix: .*crm new"):
         set_values(tmp_path / "crm.yaml", {"a": 1})
+
+
+def test_a_source_with_a_question_mark_is_quoted_within_braces(tmp_path: Path) -> None:
+    path = tmp_path / "crm.yaml"
+    path.write_text('ingest: {source: "sim://fraud?rows=1", query: "a?b"}\n')
+    text = set_values(path, {"ingest.source": "sim://fraud?rows=8000&days=90"})
+    assert yaml.safe_load(text)["ingest"] == {"source": "sim://fraud?rows=8000&days=90", "query": "a?b"}
