@@ -14,6 +14,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
+
+Run = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 CRM = Path(sys.executable).with_name("crm")
@@ -62,9 +65,34 @@ def main() -> None:
     summary(repo, training, batch, time.monotonic() - started)
 
 
-def summary(repo: Path, training: dict, batch: dict, seconds: float) -> None:
-    print(json.dumps({"training": training, "batch": batch}, indent=1)[:3000])
-    print(f"{repo} {seconds:.0f} s")
+def summary(repo: Path, training: Run, batch: Run, seconds: float) -> None:
+    """What was done, what the model is worth, where each thing lies."""
+    import pandas as pd
+
+    metrics, state = training["metrics"], repo / ".crm"
+    predictions = state / "predictions" / f"{batch['run_id']}.parquet"
+    scored = pd.read_parquet(predictions)
+    decided = ", ".join(f"{n:,} {name}" for name, n in scored["decision"].value_counts().items())
+    cached = sum(step["status"] == "cached" for step in training["steps"])
+    verdict = "passed" if training["refused"] is None else f"refused: {training['refused']}"
+    print(f"""
+Done in {seconds:.0f} s
+  repo       {repo.relative_to(ROOT)}
+  training   {len(training["steps"])} steps on ZenML ({cached} from the cache), {metrics["rows_train"]:,.0f} rows
+  gate       {verdict}
+  champion   version {scored["model_version"].iloc[0]}
+  batch      {len(scored):,} rows: {decided}
+
+What the model is worth, on {metrics["rows_test"]:,.0f} later rows it never saw
+  average precision {metrics["average_precision"]:.3f}    ROC AUC {metrics["roc_auc"]:.3f}
+  at its threshold: precision {metrics["precision"]:.2f}, recall {metrics["recall"]:.2f}
+  errors cost {metrics["cost_eur_per_1000"]:,.0f} EUR per 1,000 payments
+
+Where things lie
+  report       {(state / "reports" / (training["run_id"] + ".html")).relative_to(ROOT)}
+  predictions  {predictions.relative_to(ROOT)}
+  MLflow       .venv/bin/mlflow ui --backend-store-uri {training["urls"]["mlflow"]}
+  next         cd {repo.relative_to(ROOT)} && ../../.venv/bin/crm hooks""")
 
 
 if __name__ == "__main__":
