@@ -18,7 +18,7 @@ class FitConfig(StepConfig):
 
 class FitStep(Step):
     config: FitConfig
-    schema: ClassVar[type]
+    schema: ClassVar[type] = dict
     limit: ClassVar[float] = 1.0
     _secret = 1
 
@@ -309,6 +309,17 @@ def test_config_that_only_a_type_checker_can_see_is_refused_with_the_mend() -> N
 
     with pytest.raises(OverrideError, match="TYPE_CHECKING"):
         Team.config_model()
+
+
+def test_declared_value_that_nobody_set_is_refused_when_the_step_is_made() -> None:
+    class Needs(Step):
+        feature_set: ClassVar[type]
+
+    class Team(Needs):
+        pass
+
+    with pytest.raises(OverrideError, match=r"`Team` \(.*\) does not set `feature_set`"):
+        Team()
 
 
 def test_other_rooms_guard_their_classes_with_one_base() -> None:

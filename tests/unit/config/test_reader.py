@@ -213,6 +213,8 @@ def test_set_wins_and_its_mistakes_name_it(root: Path) -> None:
     assert read(root, None, "steps.train.depth=7", "tier=2").tier == 2
     with pytest.raises(ConfigError, match="--set tier=many: `tier` is 'many'"):
         read(root, None, "tier=many")
+    with pytest.raises(ConfigError, match=r"--set steps\.trian\.depth=1: no step `trian`"):
+        step_configs(Training, load(root, None, ["steps.trian.depth=1"]))
     for pair in ("tier", "=3", "a..b=1"):
         with pytest.raises(ConfigError, match="not of the form"):
             read(root, None, pair)
