@@ -218,7 +218,7 @@ def _adapter(tp: Hashable) -> Any:
     return TypeAdapter(tp)
 
 
-def _plain_type(tp: type[Any]) -> Hashable:
+def _plain_type(tp: type[Any]) -> Any:
     """`float` for `numpy.float64`, which is one; others as they are."""
     bases = (bool, int, float, str, bytes)
     return next((b for b in bases if tp.__module__ == "numpy" and issubclass(tp, b)), tp)

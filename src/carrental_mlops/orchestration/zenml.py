@@ -76,7 +76,7 @@ def run(
     tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
     tracker.start(context)
     urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}
-    progress = _Progress([s for s in pipeline.slots() if s in needed(pipeline, only_step)], on_step)
+    progress = _Progress(pipeline, on_step)
     token = watcher.set(progress)
     try:
         compiled()
@@ -99,18 +99,19 @@ def run(
 
 
 class _Progress:
-    """Tells `on_step` each step once, in the order of the slots; a step passed over in silence came from the cache."""
+    """Tells `on_step` each step once; a step that another one needed, and that nobody saw run, came from the cache."""
 
-    def __init__(self, order: list[str], on_step: OnStep) -> None:
+    def __init__(self, pipeline: type[Pipeline], on_step: OnStep) -> None:
         self.seen: dict[str, StepOutcome | None] = {}
         """What this process was told by the steps themselves."""
-        self._order, self._on_step, self._told = order, on_step, set[str]()
+        self._pipeline, self._on_step, self._told = pipeline, on_step, set[str]()
 
     def __call__(self, slot: str, outcome: StepOutcome | None) -> None:
         self.seen[slot] = outcome
-        if outcome is None and slot in self._order:
-            for before in self._order[: self._order.index(slot)]:
-                self._tell(StepOutcome(before, "cached", 0.0))
+        if outcome is None and slot in self._pipeline.slots():
+            before = needed(self._pipeline, slot) - {slot}
+            for earlier in [s for s in self._pipeline.slots() if s in before]:
+                self._tell(StepOutcome(earlier, "cached", 0.0))
         self._told.add(slot)
         self._on_step(slot, outcome)
 

@@ -122,7 +122,7 @@ def named(cls: type[Step], artefacts: Any) -> Any:
     from collections import namedtuple
 
     names = list(cls.outputs())
-    return artefacts if len(names) < 2 else namedtuple("Outputs", names)(*artefacts)  # type: ignore[misc]
+    return artefacts if len(names) < 2 else namedtuple("Outputs", names)(*artefacts)
 
 
 class ZenSlot:
