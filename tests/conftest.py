@@ -14,6 +14,12 @@ def _hermetic(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(home / "gitconfig"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    for name in ("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "MLFLOW_TRACKING_URI", "ZENML_CONFIG_PATH"):
+    for name in (
+        "AWS_PROFILE",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "MLFLOW_TRACKING_URI",
+        "ZENML_CONFIG_PATH",
+    ):
         monkeypatch.delenv(name, raising=False)
     (home / "gitconfig").write_text("[user]\n name = Test\n email = test@example.com\n[init]\n defaultBranch = main\n")

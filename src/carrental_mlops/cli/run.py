@@ -55,7 +55,7 @@ def _run(repo: ModelRepo, request: Request, as_json: bool) -> None:
 
     logging.getLogger("crm").addHandler(logging.StreamHandler(sys.stderr))
     pipeline = repo.pipeline(request.pipeline)
-    with Progress(pipeline.slots(), quiet=as_json) as progress:
+    with Progress(pipeline.slots()) as progress:
         summary = launch(repo, request, progress)
     refused = refusal(pipeline, summary)
     if as_json:

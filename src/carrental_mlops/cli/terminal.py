@@ -43,16 +43,16 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 class Progress:
     """One line a step on stderr: mark, name, seconds; a step that runs shows its name on a terminal."""
 
-    def __init__(self, slots: Iterable[str], quiet: bool = False) -> None:
+    def __init__(self, slots: Iterable[str]) -> None:
         names = list(slots)
         self._width = max(map(len, names), default=0)
-        self._quiet, self._live, self._running = quiet, sys.stderr.isatty(), ""
+        self._live, self._running = sys.stderr.isatty(), ""
 
     def __call__(self, slot: str, outcome: StepOutcome | None) -> None:
         """Take an engine's news: `outcome` is None when `slot` starts."""
         if outcome is None:
             self._running = slot
-            if self._live and not self._quiet:
+            if self._live:
                 sys.stderr.write(f"  {slot} …")
                 sys.stderr.flush()
             return
@@ -69,8 +69,6 @@ class Progress:
             self._write(self._running, "failed", None)
 
     def _write(self, slot: str, status: str, seconds: float | None) -> None:
-        if self._quiet:
-            return
         mark, name = _MARKS[status]
         took = "" if seconds is None else f"{seconds:8.2f} s"
         note = f"  {status}" if status != "completed" else ""

@@ -11,7 +11,6 @@ from typing import Any
 
 from carrental_mlops.errors import ConfigError
 
-
 _ODD = re.compile(r"[?:&#*!]")
 """Marks that ruamel (YAML 1.2) leaves bare and PyYAML (1.1) reads apart inside braces."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from carrental_mlops.integrations import mlflow
 from carrental_mlops.orchestration.zenml_adapter import from_zenml
 from carrental_mlops.orchestration.zenml_compile import StepOptions, compile_pipeline
 from carrental_mlops.orchestration.zenml_context import watcher
-from carrental_mlops.orchestration.zenml_home import open_home
+from carrental_mlops.orchestration.zenml_home import open_home, without_integrations
 from carrental_mlops.orchestration.zenml_steps import as_step, needed
 from carrental_mlops.orchestration.zenml_summary import cached_records, name_failure, summarise
 
@@ -79,7 +80,8 @@ def run(
     progress = _Progress(pipeline, on_step)
     token = watcher.set(progress)
     try:
-        compiled()
+        with nullcontext() if stack else without_integrations():
+            compiled()
     except BaseException as error:
         name_failure(error, progress.seen, context.run_id)
         _close(tracker, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", error)

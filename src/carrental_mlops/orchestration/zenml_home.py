@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,18 @@ def open_home(root: Path, stack: str | None = None) -> Any:
         raise PlatformError(
             f"ZenML's store at {place}: {error}", f"make {root}/.crm writable", retryable=True
         ) from error
+
+
+@contextmanager
+def without_integrations() -> Iterator[None]:
+    """Keep ZenML from importing every library that it has a materialiser for: our outputs name theirs. Saves seconds."""
+    from zenml.integrations.registry import integration_registry
+
+    integration_registry.activate_integrations = lambda: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del integration_registry.activate_integrations
 
 
 def _choose_home(root: Path, stack: str | None) -> Path | None:

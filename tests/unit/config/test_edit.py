@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from carrental_mlops.config.edit import set_values, write_atomically
 from carrental_mlops.errors import ConfigError
 

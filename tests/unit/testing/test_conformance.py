@@ -14,7 +14,6 @@ from carrental_mlops.data.features import Arrays, FeatureSet
 from carrental_mlops.errors import ContractError
 from carrental_mlops.testing import check_features, check_pipeline, check_service, check_step, run_pipeline
 
-
 _CALLS: list[int] = []
 
 
