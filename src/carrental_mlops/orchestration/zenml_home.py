@@ -56,7 +56,7 @@ def open_home(root: Path, stack: str | None = None) -> Any:
 
 @contextmanager
 def without_integrations() -> Iterator[None]:
-    """Keep ZenML from importing every library that it has a materialiser for: our outputs name theirs. Saves seconds."""
+    """Keep ZenML from importing every library that it has a materialiser for: our outputs name theirs."""
     from zenml.integrations.registry import integration_registry
 
     integration_registry.activate_integrations = lambda: None  # type: ignore[method-assign]
