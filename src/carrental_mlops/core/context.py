@@ -20,6 +20,10 @@ OnProgress = Callable[[str, int, int | None], None]
 _EVERY_S = 1.0
 
 
+_LOG = logging.getLogger("crm")
+_LOG.setLevel(logging.INFO)  # ZenML raises the root's level to CRITICAL, which would silence a quarantine
+
+
 @dataclass
 class Context:
     """One step's view of its run; the engine makes it and, after the step, stores what was recorded.
@@ -36,7 +40,7 @@ class Context:
     root: Path = field(default_factory=Path.cwd)
     """The model repo."""
     stores: bool = False
-    log: logging.Logger = field(default_factory=lambda: logging.getLogger("crm"))
+    log: logging.Logger = field(default_factory=lambda: _LOG)
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     artefacts: dict[str, Path] = field(default_factory=dict)

@@ -46,12 +46,16 @@ def open_home(root: Path, stack: str | None = None) -> Any:
     _forget_other_home(home)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        return _client(home, stack or "")
+        client = _client(home, stack or "")
     except (OSError, RuntimeError) as error:
         place = home or "the user's ZenML"
         raise PlatformError(
             f"ZenML's store at {place}: {error}", f"make {root}/.crm writable", retryable=True
         ) from error
+    from zenml.utils.source_utils import set_custom_source_root
+
+    set_custom_source_root(str(root.resolve()))
+    return client
 
 
 @contextmanager
