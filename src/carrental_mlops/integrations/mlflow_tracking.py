@@ -8,6 +8,7 @@ import json
 import math
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,6 +109,21 @@ class Tracker:
         with platform_errors(self.uri):
             inputs = [DatasetInput(data, tags=[InputTag("mlflow.data.context", role)])]
             client_for(self.uri).log_inputs(self.mlflow_run_id, datasets=inputs)
+
+    def keep(self, name: str, value: Mapping[str, Any]) -> None:
+        """Store `value` as the JSON artefact `name` of the run."""
+        with platform_errors(self.uri):
+            client_for(self.uri).log_dict(self.mlflow_run_id, dict(value), name)
+
+    def document(self, name: str) -> dict[str, Any] | None:
+        """What `keep` stored as `name`; None where nothing was."""
+        with platform_errors(self.uri), tempfile.TemporaryDirectory(prefix="crm-document-") as scratch:
+            client, run = client_for(self.uri), self.mlflow_run_id
+            if name not in {f.path for f in client.list_artifacts(run, name.rpartition("/")[0] or None)}:
+                return None
+            text = Path(client.download_artifacts(run, name, scratch)).read_text(encoding="utf-8")
+            found: dict[str, Any] = json.loads(text)
+            return found
 
     def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
         """Close the run."""

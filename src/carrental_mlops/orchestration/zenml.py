@@ -16,12 +16,13 @@ from carrental_mlops.core.runner import OnStep, RunSummary, StepOutcome
 from carrental_mlops.core.step import StepConfig
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.integrations import mlflow
+from carrental_mlops.orchestration.recipe import OUTPUTS, RECIPE, recipe_of
 from carrental_mlops.orchestration.zenml_adapter import from_zenml
 from carrental_mlops.orchestration.zenml_compile import StepOptions, compile_pipeline
 from carrental_mlops.orchestration.zenml_context import watcher
 from carrental_mlops.orchestration.zenml_home import open_home, without_integrations
 from carrental_mlops.orchestration.zenml_steps import as_step, needed
-from carrental_mlops.orchestration.zenml_summary import cached_records, name_failure, summarise
+from carrental_mlops.orchestration.zenml_summary import cached_records, name_failure, output_digests, summarise
 
 __all__ = ["StepOptions", "as_step", "compile_pipeline", "from_zenml", "run"]
 
@@ -76,6 +77,7 @@ def run(
     ).with_options(run_name=context.run_id, config_path=str(run_config) if run_config else None)  # fmt: skip
     tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
     tracker.start(context)
+    tracker.keep(RECIPE, recipe_of(pipeline, configs, context).to_json())
     urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}
     progress = _Progress(pipeline, on_step)
     token = watcher.set(progress)
@@ -93,6 +95,7 @@ def run(
     summary = summarise(pipeline, client, context.run_id, progress.seen, urls)
     for slot, (metrics, params) in cached_records(client, context.run_id).items():
         tracker.record(replace(context, step=slot, metrics=metrics, params=params, artefacts={}))
+    tracker.keep(OUTPUTS, output_digests(client, context.run_id))
     progress.finish(summary)
     tracker.finish()
     if on_success:

@@ -28,6 +28,7 @@ def run_step(cls: type[Step], config: Mapping[str, Any], inputs: Mapping[str, An
     try:
         with _tracking(settings.get("tracking_uri")):
             step = cls(cls.config_model().model_validate(config), context)
+            context.seed_everything()
             result = step.run(**inputs)  # type: ignore[attr-defined]
             _store(settings, context)
     except BaseException:

@@ -52,6 +52,14 @@ def cached_records(client: Any, run_id: str) -> dict[str, tuple[dict[str, float]
     return {slot: recorded(client, s) for slot, s in _steps(client, run_id).items() if str(s.status) == "cached"}
 
 
+def output_digests(client: Any, run_id: str) -> dict[str, dict[str, str]]:
+    """Slot name to output name to the sha256 of the files that keep it."""
+    return {
+        slot: {name: str(versions[0].content_hash) for name, versions in step.outputs.items()}
+        for slot, step in _steps(client, run_id).items()
+    }
+
+
 def recorded(client: Any, step: Any) -> tuple[dict[str, float], dict[str, str]]:
     """Metrics and params that a step, or the one it was cached from, left in ZenML."""
     kept = step.run_metadata.get(METRICS)
