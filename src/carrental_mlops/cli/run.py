@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -50,12 +48,11 @@ def run(
 
 
 def _run(repo: ModelRepo, request: Request, as_json: bool) -> None:
-    from carrental_mlops.cli.terminal import Progress, show_json
+    from carrental_mlops.cli.terminal import Progress, log_on_stderr, show_json
     from carrental_mlops.orchestration.launch import launch, refusal
 
-    logging.getLogger("crm").addHandler(logging.StreamHandler(sys.stderr))
     pipeline = repo.pipeline(request.pipeline)
-    with Progress(pipeline.slots()) as progress:
+    with log_on_stderr(), Progress(pipeline.slots()) as progress:
         summary = launch(repo, request, progress)
     refused = refusal(pipeline, summary)
     if as_json:

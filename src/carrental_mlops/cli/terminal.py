@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -38,6 +40,19 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     for n, line in enumerate([list(head), *lines]):
         text = "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         typer.echo(colour(text, "dim") if n == 0 else text)
+
+
+@contextmanager
+def log_on_stderr() -> Iterator[None]:
+    """What steps log goes to stderr alone: ZenML's root handler writes to stdout, which belongs to `--json`."""
+    log, handler = logging.getLogger("crm"), logging.StreamHandler(sys.stderr)
+    before, log.propagate = log.propagate, False
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = before
 
 
 class Progress:
