@@ -73,8 +73,13 @@ def plan_override(root: Path, package: str, step: str, hook: str | None, class_n
     else:
         after = _insert(before, theirs, text, path)
         wanted, left = [], f"{name} is the subclass you had; pipelines.py needs no change if it already runs it"
-    hook_imports = next(h["imports"] for h in card["hooks"] if h["name"] == chosen)
-    return OverridePlan(root, path, before, with_imports(after, [*wanted, *hook_imports], package), left)
+    hook_card = next(h for h in card["hooks"] if h["name"] == chosen)
+    late = [_LATE] if "pd.Series[" in hook_card["signature"] else []
+    return OverridePlan(root, path, before, with_imports(after, [*late, *wanted, *hook_card["imports"]], package), left)
+
+
+_LATE = "from __future__ import annotations"
+"""What a subscripted `pd.Series` needs: pandas has it in its type stubs only."""
 
 
 def _choose(step: str, names: list[str], hook: str | None) -> str:
