@@ -1,8 +1,9 @@
 """Every console block of every page runs, in order, in a fresh folder, and prints what the page says.
 
-A line that starts with `$ ` is a command; the lines below it, up to the next command, must appear in its output in that
-order (`…` stands for any text; a page need not quote everything). A block that cannot run says why in the line above
-it, starting with `Not run by the tests:`. Pages in SLOW train models and run with `make e2e`.
+A line that starts with `$ ` is a command and the `> ` lines below it go on with it; the lines below, up to the next
+command, must appear in its output in that order (`…` stands for any text; a page need not quote everything). A block
+that cannot run says why in the line above it, starting with `Not run by the tests:`. Pages in SLOW train models and run
+with `make e2e`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ def commands(page: Path) -> list[Command]:
             continue
         for part in re.split(r"^\$ ", block["body"], flags=re.M)[1:]:
             line, *expected = part.rstrip().split("\n")
+            while expected and (expected[0] == ">" or expected[0].startswith("> ")):
+                line += "\n" + expected.pop(0)[2:]
             found.append(Command(line, tuple(e.strip() for e in expected if e.strip())))
     return found
 
@@ -62,9 +65,16 @@ def run_page(page: Path, folder: Path) -> None:
     for command in commands(page):
         shell = f'{command.line}\nstatus=$?\npwd > "{folder}/.pwd"\nexit $status'
         done = subprocess.run(
-            ["bash", "-c", shell], cwd=here, env=script_env, capture_output=True, text=True, timeout=900, check=False
+            ["bash", "-c", shell],
+            cwd=here,
+            env=script_env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=900,
+            check=False,
         )
-        output = done.stdout + done.stderr
+        output = done.stdout
         assert done.returncode == 0, f"{page.name}: $ {command.line}\nexit {done.returncode}\n{output}"
         absent = missing(output, command.expected)
         assert absent is None, f"{page.name}: $ {command.line}\ndoes not print: {absent}\nprinted:\n{output}"
@@ -94,3 +104,10 @@ def test_an_excused_block_is_not_run(tmp_path: Path) -> None:
     page = tmp_path / "excused.md"
     page.write_text("# Excused\n\nNot run by the tests: needs a cluster.\n\n```console\n$ false\n```\n")
     assert commands(page) == []
+
+
+def test_a_command_goes_on_over_the_lines_that_continue_it(tmp_path: Path) -> None:
+    page = tmp_path / "long.md"
+    page.write_text("# Long\n\n```console\n$ cat <<'END'\n> one\n>\n>     two\n> END\none\ntwo\n```\n")
+    assert [c.line for c in commands(page)] == ["cat <<'END'\none\n\n    two\nEND"]
+    run_page(page, tmp_path)
