@@ -25,9 +25,14 @@ _ENVIRONMENT = {
 
 
 def tracking_uri(root: Path, configured: str | None = None) -> str:
-    """Where the repo's runs and models are kept: MLFLOW_TRACKING_URI, else `configured`, else a database in `.crm/`."""
-    local = f"sqlite:///{root.resolve()}/.crm/mlflow.db"
-    return os.environ.get("MLFLOW_TRACKING_URI") or configured or local
+    """Where the repo's runs and models are kept: MLFLOW_TRACKING_URI, else `configured`, else a database in `.crm/`.
+
+    `mlflow run` sets MLFLOW_TRACKING_URI to an `mlflow.db` in the project if none is named; it counts as none.
+    """
+    local, given = f"sqlite:///{root.resolve()}/.crm/mlflow.db", os.environ.get("MLFLOW_TRACKING_URI")
+    if "MLFLOW_RUN_ID" in os.environ and given == f"sqlite:///{root.resolve()}/mlflow.db":
+        given = None
+    return given or configured or local
 
 
 def database_of(uri: str) -> Path | None:
