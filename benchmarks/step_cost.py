@@ -63,22 +63,7 @@ def rows() -> list[Row]:
         return engine.run(Fifty, {}, root=root, service="bench", enable_cache=False)
 
     ours()
-    from zenml import pipeline as zenml_pipeline
-    from zenml import step as zenml_step
-
-    @zenml_step
-    def one() -> int:
-        return 1
-
-    @zenml_step
-    def increment(number: int) -> int:
-        return number + 1
-
-    @zenml_pipeline(enable_cache=False)
-    def plain() -> None:
-        number = one()
-        for _ in range(STEPS - 1):
-            number = increment(number)
+    from plain_steps import plain
 
     plain()
     pairs = [(seconds(ours), seconds(plain)) for _ in range(3)]

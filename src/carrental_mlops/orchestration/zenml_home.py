@@ -52,9 +52,10 @@ def open_home(root: Path, stack: str | None = None) -> Any:
         raise PlatformError(
             f"ZenML's store at {place}: {error}", f"make {root}/.crm writable", retryable=True
         ) from error
-    from zenml.utils.source_utils import set_custom_source_root
+    if not hasattr(sys.modules["__main__"], "__file__"):  # a notebook, a shell: ZenML cannot find its source root
+        from zenml.utils.source_utils import set_custom_source_root
 
-    set_custom_source_root(str(root.resolve()))
+        set_custom_source_root(str(root.resolve()))
     return client
 
 
