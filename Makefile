@@ -47,7 +47,7 @@ bench: setup ## the benchmark table of docs/benchmarks.md
 	@$(PY) benchmarks/run.py
 
 docs: setup ## build the documentation into site/
-	@.venv/bin/mkdocs build --strict --quiet
+	@.venv/bin/mkdocs build --strict
 
 build: setup ## sdist, and the wheel from it, into dist/
 	@$(UV) build --quiet
