@@ -85,7 +85,8 @@ def test_cached_steps_metrics_reach_mlflow(first: RunSummary, root: Path) -> Non
     found = find_run(again.urls["mlflow"], "svc", again.run_id)
     assert found.status == "FINISHED"
     assert found.metrics == {"make.rows": 10.0, "judge.weight": 10.0}
-    assert found.params == {"make.source": "made up"}
+    seeds = {f"{slot}.seed": "4" for slot in ("make", "cut", "weigh", "judge")}
+    assert found.params == {"make.source": "made up", **seeds}
 
 
 def test_another_config_or_seed_runs_the_step_again(first: RunSummary, root: Path) -> None:
