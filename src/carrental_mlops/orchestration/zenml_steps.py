@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from carrental_mlops.core.fingerprint import fingerprint
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import Step, StepConfig
 from carrental_mlops.errors import ContractError
@@ -68,7 +69,7 @@ def zen_class(cls: type[Step]) -> Any:
             "crm_step": cls,
             "crm_key": "",
             "source_code": property(lambda self: _source(cls)),
-            "source_code_cache_value": property(lambda self: self.crm_key or _fingerprint(cls, None, None)),
+            "source_code_cache_value": property(lambda self: self.crm_key or fingerprint(cls)),
             "resolve": lambda self: Source(module=__name__, attribute=encoded(cls), type=SourceType.UNKNOWN),
         },
     )
@@ -95,7 +96,7 @@ def zen_step(cls: type[Step], name: str, config: StepConfig, seed: int, options:
     if not getattr(cls, "cacheable", True):
         kept["enable_cache"] = False
     made = zen_class(cls)(name=name, **kept)
-    made.crm_key = _fingerprint(cls, config, {"seed": str(seed)})
+    made.crm_key = fingerprint(cls, config, {"seed": str(seed)})
     return made.configure(output_materializers=keepers) if keepers else made
 
 
@@ -194,9 +195,3 @@ def _source(cls: type) -> str:
         return inspect.getsource(cls)
     except (OSError, TypeError):
         return cls.__qualname__
-
-
-def _fingerprint(cls: type[Step], config: StepConfig | None, inputs: Mapping[str, str] | None) -> str:
-    from carrental_mlops.core.fingerprint import fingerprint
-
-    return fingerprint(cls, config, inputs)
