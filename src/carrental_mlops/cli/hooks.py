@@ -1,33 +1,82 @@
-"""`crm hooks`: everything that a team may override."""
+"""`crm hooks`: everything that a team may override, and what this repo overrides."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from carrental_mlops.cli.lazy import verb
+
+if TYPE_CHECKING:
+    from carrental_mlops.core.overrides import Override
 
 app = verb()
 
 
 @app.command(epilog="Example: crm hooks train")
 def hooks(
-    step: Annotated[str | None, typer.Argument(help="Of this step alone.")] = None,
+    step: Annotated[str | None, typer.Argument(help="Of this step alone, or of feature_set or service.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
+    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
 ) -> None:
-    """What may be overridden: each hook, what it must return, since which version."""
-    from carrental_mlops.cli.terminal import colour, show_json
-    from carrental_mlops.scaffold.step_catalogue import read_step, read_steps
+    """What may be overridden: each hook, what it must return, since which version; in a repo, where it overrides it."""
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.scaffold.step_catalogue import hook_cards
 
-    cards = [read_step(step)] if step else read_steps()
-    found = [{"step": card["name"], "class": card["class"], **hook} for card in cards for hook in card["hooks"]]
+    cards, own = hook_cards(step), _overrides(repo)
+    found = [
+        {"step": card["name"], "class": card["class"], **hook, "overrides": _of(card["class"], hook["name"], own)}
+        for card in cards
+        for hook in card["hooks"]
+    ]
     if as_json:
         show_json(found)
         return
     for hook in found:
-        typer.echo(f"{colour(hook['class'] + '.' + hook['name'], 'bold')}  since {hook['since']}")
-        typer.echo(f"  def {hook['name']}{hook['signature']}")
-        typer.echo(f"  returns {hook['returns']}")
+        _show(hook)
     if not found:
         typer.echo(f"{step} has no hook: its settings in crm.yaml say it all (crm steps show {step})")
+
+
+def _overrides(repo: Path | None) -> list[Override] | None:
+    """Those of the repo here; None outside of one, and where it cannot be read and was not asked for."""
+    from carrental_mlops.config.repo import find_repo
+    from carrental_mlops.errors import ConfigError, CrmError
+
+    try:
+        root = find_repo(repo)
+    except ConfigError:
+        if repo is not None:
+            raise
+        return None
+    from carrental_mlops.core.overrides import overrides
+    from carrental_mlops.core.repo import open_repo
+
+    try:
+        return overrides(open_repo(root))
+    except CrmError as error:
+        if repo is not None:
+            raise
+        typer.echo(f"what this repo overrides is not shown: {error}", err=True)
+        return None
+
+
+def _of(cls: str, hook: str, own: list[Override] | None) -> list[dict[str, Any]] | None:
+    if own is None:
+        return None
+    return [
+        {"class": o.cls, "place": o.place, "slots": list(o.slots)} for o in own if o.hook == hook and cls in o.bases
+    ]
+
+
+def _show(hook: dict[str, Any]) -> None:
+    from carrental_mlops.cli.terminal import colour
+
+    typer.echo(f"{colour(hook['class'] + '.' + hook['name'], 'bold')}  since {hook['since']}")
+    typer.echo(f"  def {hook['name']}{hook['signature']}")
+    typer.echo(f"  returns {hook['returns']}")
+    for own in hook["overrides"] or ():
+        runs = f", runs in {', '.join(own['slots'])}" if own["slots"] else ""
+        typer.echo(colour(f"  overridden by {own['class']} ({own['place']}){runs}", "green"))

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 import textwrap
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
 _ROOM = "carrental_mlops.steps"
 _HEAD = "# Generated from the classes: python -m carrental_mlops.scaffold.step_catalogue\n"
 _LINE = 100
+PLAIN = {
+    "feature_set": "carrental_mlops.data.features:FeatureSet",
+    "service": "carrental_mlops.serving.service:ModelService",
+}
+"""What is no step and has hooks; light enough to be read from the classes themselves."""
 
 
 def read_steps() -> list[dict[str, Any]]:
@@ -42,6 +48,30 @@ def read_step(name: str) -> dict[str, Any]:
         known = [p.parent.name for p in asset_dir("steps").glob("*/step.yaml")]
         raise ConfigError(f"no default step `{name}`", f"crm steps list; {nearest(name, known)}")
     return _read(path)
+
+
+def hook_cards(name: str | None = None) -> list[dict[str, Any]]:
+    """Class and hooks of all that a team may override: the steps, then `feature_set` and `service`.
+
+    Args:
+        name: of this card alone.
+
+    Raises:
+        ConfigError: there is no such card; names the nearest.
+    """
+    if name is None:
+        return [*read_steps(), *map(_plain_card, PLAIN)]
+    path = asset_dir("steps") / name / "step.yaml"
+    if name not in PLAIN and not path.is_file():
+        known = [*PLAIN, *(p.parent.name for p in asset_dir("steps").glob("*/step.yaml"))]
+        raise ConfigError(f"no default step `{name}`", f"crm steps list; {nearest(name, known)}")
+    return [_plain_card(name) if name in PLAIN else _read(path)]
+
+
+def _plain_card(name: str) -> dict[str, Any]:
+    module, _, attribute = PLAIN[name].partition(":")
+    cls = getattr(importlib.import_module(module), attribute)
+    return {"name": name, "class": attribute, "hooks": [_hook(cls, hook) for hook in _hook_names(cls)]}
 
 
 def read_override(name: str) -> str:
@@ -92,7 +122,7 @@ def _card(cls: type[Step], order: int) -> dict[str, Any]:
             for name, field in model.model_fields.items()
             if name != "columns"
         },
-        "hooks": [_hook(cls, name) for name in _hook_names(cls)],
+        "hooks": [{**_hook(cls, name), "imports": _hook_imports(cls, name)} for name in _hook_names(cls)],
     }
 
 
@@ -112,9 +142,7 @@ def vars_of(cls: type, name: str) -> Any:
 
 def _hook(cls: type, name: str) -> dict[str, Any]:
     method = vars_of(cls, name)
-    spec = method.__crm_hook__
-    node = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(method)))).body[0]
-    assert isinstance(node, ast.FunctionDef)  # noqa: S101 - a hook is a method
+    spec, node = method.__crm_hook__, _definition(method)
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     return {
         "name": name,
@@ -123,8 +151,18 @@ def _hook(cls: type, name: str) -> dict[str, Any]:
         "signature": f"({ast.unparse(node.args)}){returns}",
         "doc": inspect.getdoc(method) or "",
         "arguments": [arg.arg for arg in (*node.args.args[1:], *node.args.kwonlyargs)],
-        "imports": _imports(node, inspect.getmodule(inspect.unwrap(method))),
     }
+
+
+def _definition(method: Any) -> ast.FunctionDef:
+    node = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(method)))).body[0]
+    assert isinstance(node, ast.FunctionDef)  # noqa: S101 - a hook is a method
+    return node
+
+
+def _hook_imports(cls: type, name: str) -> list[str]:
+    method = vars_of(cls, name)
+    return _imports(_definition(method), inspect.getmodule(inspect.unwrap(method)))
 
 
 def _imports(node: ast.FunctionDef, module: Any) -> list[str]:
