@@ -65,10 +65,22 @@ def client_for(uri: str) -> Any:
         if database is None:
             return MlflowClient(tracking_uri=uri, registry_uri=uri)
         with locked(database.with_name("mlflow.init.lock")):
+            _make(database)
             repoint(database, database.parent)
             client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             client.get_experiment_by_name("Default")
             return client
+
+
+def _make(database: Path) -> None:
+    """Create a database under another name first: MLflow does not mend one whose making was killed."""
+    if not database.exists():
+        from mlflow import MlflowClient
+
+        making = database.with_name(f"{database.name}.making")
+        making.unlink(missing_ok=True)
+        MlflowClient(tracking_uri=f"sqlite:///{making}").get_experiment_by_name("Default")
+        making.replace(database)
 
 
 @contextmanager

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
 }
+_MADE = "made"
+"""File in a home whose store is whole."""
 _theirs = os.environ.get("ZENML_CONFIG_PATH")
 _opened: list[Path | None] = []
 """The home that ZenML's singletons in this process belong to."""
@@ -43,10 +46,12 @@ def open_home(root: Path, stack: str | None = None) -> Any:
     home = _choose_home(root, stack)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    _forget_other_home(home)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
-        client = _client(home, stack or "")
+        with locked(home.parent / "zenml.lock") if home else nullcontext():
+            _discard_half_made(home)
+            _forget_other_home(home)
+            client = _client(home, stack or "")
     except (OSError, RuntimeError) as error:
         place = home or "the user's ZenML"
         raise PlatformError(
@@ -83,6 +88,12 @@ def _choose_home(root: Path, stack: str | None) -> Path | None:
     return None
 
 
+def _discard_half_made(home: Path | None) -> None:
+    """Remove a store whose making was killed: ZenML neither goes on with one nor starts it again."""
+    if home is not None and home.is_dir() and not (home / _MADE).is_file():
+        shutil.rmtree(home)
+
+
 def _forget_other_home(home: Path | None) -> None:
     if home is not None:
         config = home / "config.yaml"
@@ -106,12 +117,11 @@ def _client(home: Path | None, stack: str) -> Any:
     from zenml.client import Client
 
     logging.getLogger("zenml").setLevel(logging.CRITICAL)
-    if home is not None:
-        with locked(home.parent / "zenml.lock"):
-            client = Client()
-            client.active_stack_model  # noqa: B018 - opens the store, creating or migrating it
-            return client
     client = Client()
+    if home is not None:
+        client.active_stack_model  # noqa: B018 - opens the store, creating or migrating it
+        (home / _MADE).touch()
+        return client
     try:
         client.activate_stack(client.get_stack(stack, allow_name_prefix_match=False).id)
     except KeyError as error:
