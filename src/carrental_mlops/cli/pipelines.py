@@ -23,7 +23,12 @@ def list_pipelines(
 
     found = open_repo(repo).pipelines()
     if as_json:
-        show_json([{"name": n, "class": c.__name__, "steps": list(c.slots())} for n, c in found.items()])
+        show_json(
+            [
+                {"name": n, "class": c.__name__, "steps": list(c.slots()), "dropped": c.dropped()}
+                for n, c in found.items()
+            ]
+        )
         return
     show_table(("pipeline", "class", "steps"), [(n, c.__name__, " ".join(c.slots())) for n, c in found.items()])
 
@@ -34,16 +39,18 @@ def show(
     form: Annotated[
         Literal["text", "mermaid", "svg", "json"], typer.Option("--format", help="What to draw as.")
     ] = "text",
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json.")] = False,
     repo: Repo = None,
 ) -> None:
-    """Draw one pipeline: its steps, and which output goes where."""
-    from carrental_mlops.cli.terminal import show_json
+    """Draw one pipeline: its steps, which output goes where, and the slots that the repo dropped."""
+    from carrental_mlops.cli.terminal import columns, show_json
     from carrental_mlops.core import drawing
     from carrental_mlops.core.repo import open_repo
 
     found = open_repo(repo).pipeline(pipeline)
-    if form == "json":
+    if as_json or form == "json":
         show_json(drawing.as_data(found))
-        return
-    draw = {"text": drawing.as_text, "mermaid": drawing.as_mermaid, "svg": drawing.as_svg}[form]
-    typer.echo(draw(found))
+    elif form == "text":
+        typer.echo(drawing.as_text(found, columns()))
+    else:
+        typer.echo(drawing.as_svg(found) if form == "svg" else drawing.as_mermaid(found))

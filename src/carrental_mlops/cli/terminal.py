@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,11 @@ def colour(text: str, name: str, stream: TextIO | None = None) -> str:
     if os.environ.get("NO_COLOR") or not stream.isatty():
         return text
     return f"\x1b[{_CODES[name]}m{text}\x1b[0m"
+
+
+def columns() -> int | None:
+    """Width of the terminal that stdout is; None for a pipe or a file, where lines stay whole."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def show_json(value: Any) -> None:

@@ -31,6 +31,11 @@ def test_every_help_has_an_example_that_names_the_command() -> None:
     assert bare == []
 
 
+def test_every_command_stands_in_the_page_of_commands() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/commands.md").read_text()
+    assert [name for name, _ in _commands() if f"crm {name}" not in page] == []
+
+
 def test_every_command_listed_has_a_place() -> None:
     assert Commands.summaries.keys() == Commands.places.keys()
 
@@ -183,3 +188,30 @@ def test_broken_python_is_named_with_file_and_line(crm, tiny_repo: Path) -> None
     pipelines.write_text("x = 1\ndef broken(:\n")
     told = crm("pipelines", "list")
     assert told.code == 1 and "pipelines.py:2" in told.err
+
+
+def test_pipelines_show_wraps_to_a_terminal_and_not_in_a_pipe(tiny_repo: Path) -> None:
+    import fcntl
+    import os
+    import pty
+    import struct
+    import subprocess
+    import sys
+    import termios
+
+    crm = [sys.executable, "-c", "import sys; from carrental_mlops.cli.main import main; sys.exit(main(sys.argv[1:]))"]
+    env = {k: v for k, v in os.environ.items() if k != "COLUMNS"}  # as given to the child: readline sets it behind us
+    show = [*crm, "pipelines", "show", "counting"]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 40, 0, 0))
+    subprocess.run(show, stdout=theirs, env=env, check=True)
+    os.close(theirs)
+    narrow = os.read(ours, 65536).decode().splitlines()
+    os.close(ours)
+    assert len(narrow) == 4 and max(map(len, narrow)) <= 40
+    piped = subprocess.run(show, capture_output=True, text=True, env=env, check=True).stdout.splitlines()
+    assert len(piped) == 3 and max(map(len, piped)) > 40
+
+
+def test_pipelines_show_takes_json_as_every_command_that_reads(crm, tiny_repo: Path) -> None:
+    assert json.loads(crm("pipelines", "show", "counting", "--json").out)["dropped"] == {}
