@@ -1,6 +1,6 @@
 """Step, hook and Pipeline: pydantic and the standard library only."""
 
-from carrental_mlops.core.context import Context
+from carrental_mlops.core.context import Context, Dataset
 from carrental_mlops.core.guarded import Guarded
 from carrental_mlops.core.hook import call, hook
 from carrental_mlops.core.pipeline import Pipeline, drop, step
@@ -9,6 +9,7 @@ from carrental_mlops.core.step import Step, StepConfig
 
 __all__ = [
     "Context",
+    "Dataset",
     "Guarded",
     "Pipeline",
     "RunSummary",

@@ -7,7 +7,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -18,10 +18,27 @@ OnProgress = Callable[[str, int, int | None], None]
 """(label, done, total) of a long loop, at most once a second."""
 
 _EVERY_S = 1.0
+SEED = "seed"
+"""The param that every step records."""
 
 
 _LOG = logging.getLogger("crm")
 _LOG.setLevel(logging.INFO)  # ZenML raises the root's level to CRITICAL, which would silence a quarantine
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A table that a run read or made; plain values, so that it can be kept beside a cached step."""
+
+    digest: str
+    """sha256 (hex) of the content."""
+    rows: int
+    columns: Mapping[str, str]
+    """Name to dtype."""
+    source: str
+    """Where it came from, without a password."""
+    role: str
+    """What it is for, such as `training` or `evaluation`; MLflow's context of an input."""
 
 
 @dataclass
@@ -44,6 +61,7 @@ class Context:
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
     artefacts: dict[str, Path] = field(default_factory=dict)
+    datasets: dict[str, Dataset] = field(default_factory=dict)
     on_progress: OnProgress | None = None
     """Called instead of the log."""
 
@@ -54,6 +72,10 @@ class Context:
     def param(self, name: str, value: object) -> None:
         """Record a setting that the step chose by itself."""
         self.params[name] = str(value)
+
+    def dataset(self, name: str, dataset: Dataset) -> None:
+        """Record a table that the run read or made, under `name`, for MLflow's list of data sets."""
+        self.datasets[name] = dataset
 
     def artefact(self, name: str) -> Path:
         """A path to write one file to, such as `report.html`; the engine stores the file under `name`."""
@@ -88,7 +110,7 @@ class Context:
         random.seed(self.seed)
         if numpy := sys.modules.get("numpy"):
             numpy.random.seed(self.seed % 2**32)
-        self.param("seed", self.seed)
+        self.param(SEED, self.seed)
 
     @property
     def state(self) -> Path:

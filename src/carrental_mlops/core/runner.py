@@ -93,7 +93,7 @@ def run_in_process(
     steps = {
         slot: cls(
             (configs or {}).get(slot),
-            replace(context, pipeline=pipeline.name, step=slot, metrics={}, params={}, artefacts={}),
+            replace(context, pipeline=pipeline.name, step=slot, metrics={}, params={}, artefacts={}, datasets={}),
         )
         for slot, cls in pipeline.slots().items()
     }

@@ -2,7 +2,8 @@
 
 from carrental_mlops.integrations.mlflow_client import client_for, platform_errors, tracking_uri
 from carrental_mlops.integrations.mlflow_registry import RegisteredModel, Registry, registry_for
-from carrental_mlops.integrations.mlflow_tracking import RunRecord, Tracker, find_run, runs
+from carrental_mlops.integrations.mlflow_runs import RunRecord, find_run, metric_name, runs
+from carrental_mlops.integrations.mlflow_tracking import Tracker, close_killed_runs, lineage
 
 __all__ = [
     "RegisteredModel",
@@ -10,7 +11,10 @@ __all__ = [
     "RunRecord",
     "Tracker",
     "client_for",
+    "close_killed_runs",
     "find_run",
+    "lineage",
+    "metric_name",
     "platform_errors",
     "registry_for",
     "runs",

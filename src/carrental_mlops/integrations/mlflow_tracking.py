@@ -3,49 +3,30 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
-import math
 import re
-import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from carrental_mlops.core.context import Context
-from carrental_mlops.errors import ConfigError
-from carrental_mlops.integrations.mlflow_client import artifact_location, client_for, platform_errors
+from carrental_mlops.core.context import Context, Dataset
+from carrental_mlops.errors import PlatformError
+from carrental_mlops.integrations.code_version import code_tags
+from carrental_mlops.integrations.mlflow_client import artifact_location, client_for, database_of, platform_errors
+from carrental_mlops.integrations.processes import HOST, PID, has_ended, identity
 
 _UNFIT = re.compile(r"[^\w\-. :/]")
-
-
-@dataclass(frozen=True)
-class RunRecord:
-    """A run as `crm runs list` shows it."""
-
-    run_id: str
-    mlflow_run_id: str
-    pipeline: str
-    env: str
-    status: str
-    started_ms: int
-    """Milliseconds since 1970, UTC."""
-    seconds: float | None
-    """None while it runs."""
-    metrics: Mapping[str, float]
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    datasets: Mapping[str, str]
-    """Dataset name to digest."""
+_LINEAGE = ("git_commit", "git_dirty", "package_version", "template", "template_version", "fingerprint", "seed")
+Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
 class Tracker:
     """Writes one run of `service` to the MLflow store at `tracking_uri`.
 
-    `start` in the process that launches the run; steps, wherever they run, make a Tracker of the same three values.
+    `running` in the process that launches the run; steps, wherever they run, make a Tracker of the same three values.
     Every method raises PlatformError (retryable) when the store cannot be reached.
     """
 
@@ -57,8 +38,22 @@ class Tracker:
         """MLflow's id of the run; opens it where nobody has yet."""
         return mlflow_run_id(self.uri, self.service, self.run_id)
 
+    @contextmanager
+    def running(self, context: Context, tags: Mapping[str, str] | None = None) -> Iterator[str]:
+        """MLflow's id of the run, open inside the block: FINISHED after it, KILLED by Ctrl-C, FAILED by any error."""
+        run = self.start(context, tags)
+        try:
+            yield run
+        except BaseException as error:
+            self._close("KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", error)
+            raise
+        self.finish()
+
     def start(self, context: Context, tags: Mapping[str, str] | None = None) -> str:
-        """MLflow's id of the run, tagged with pipeline, environment, seed, package, template and git commit."""
+        """MLflow's id of the run, tagged with pipeline, environment, seed, package, template and git commit.
+
+        Runs of the service whose process on this host was killed are closed first, as KILLED.
+        """
         from mlflow.entities import RunTag
 
         described = {
@@ -68,13 +63,14 @@ class Tracker:
             **code_tags(context.root),
             **(tags or {}),
         }
+        close_killed_runs(self.uri, self.service)
         with platform_errors(self.uri):
             run = self.mlflow_run_id
             client_for(self.uri).log_batch(run, tags=[RunTag(f"crm.{k}", v) for k, v in described.items()])
             return run
 
     def record(self, context: Context) -> None:
-        """Store what one step recorded: metrics and params as `<step>.<name>`, artefacts below `<step>/`."""
+        """Store what one step recorded: metrics and params as `<step>.<name>`, artefacts below `<step>/`, data sets."""
         from mlflow.entities import Metric, Param
 
         now, prefix = int(time.time() * 1000), f"{context.step}." if context.step else ""
@@ -84,31 +80,13 @@ class Tracker:
             client, run = client_for(self.uri), self.mlflow_run_id
             if metrics or params:
                 client.log_batch(run, metrics=metrics, params=params)
+            if context.datasets:
+                client.log_inputs(run, datasets=[_input(name, one) for name, one in context.datasets.items()])
             for path in context.artefacts.values():
                 if path.is_dir():
                     client.log_artifacts(run, str(path), f"{context.step}/{path.name}")
                 elif path.is_file():
                     client.log_artifact(run, str(path), context.step or None)
-
-    def dataset(self, name: str, digest: str, rows: int, columns: Mapping[str, str], source: str, role: str) -> None:
-        """Link a data set to the run (MLflow's `log_input`).
-
-        Args:
-            name: such as `train`.
-            digest: of its content; MLflow keeps 36 characters.
-            rows: how many.
-            columns: name to dtype.
-            source: where it was read from.
-            role: MLflow's context of the input, such as `training`.
-        """
-        from mlflow.entities import Dataset, DatasetInput, InputTag
-
-        schema = json.dumps({"columns": dict(columns)})[:60_000]
-        profile = json.dumps({"num_rows": rows, "sha256": digest})
-        data = Dataset(name, digest[:36], "local", json.dumps({"uri": source}), schema=schema, profile=profile)
-        with platform_errors(self.uri):
-            inputs = [DatasetInput(data, tags=[InputTag("mlflow.data.context", role)])]
-            client_for(self.uri).log_inputs(self.mlflow_run_id, datasets=inputs)
 
     def keep(self, name: str, value: Mapping[str, Any]) -> None:
         """Store `value` as the JSON artefact `name` of the run."""
@@ -125,10 +103,53 @@ class Tracker:
             found: dict[str, Any] = json.loads(text)
             return found
 
-    def finish(self, status: Literal["FINISHED", "FAILED", "KILLED"] = "FINISHED") -> None:
+    def lineage(self) -> dict[str, str]:
+        """What `start` said of code, template and seed, and `mlflow_run_id`; what the run does not know is left out."""
+        with platform_errors(self.uri):
+            tags = client_for(self.uri).get_run(self.mlflow_run_id).data.tags
+        known = {name: str(tags[f"crm.{name}"]) for name in _LINEAGE if f"crm.{name}" in tags}
+        return {**known, "mlflow_run_id": self.mlflow_run_id}
+
+    def finish(self, status: Status = "FINISHED") -> None:
         """Close the run."""
         with platform_errors(self.uri):
             client_for(self.uri).set_terminated(self.mlflow_run_id, status=status)
+
+    def _close(self, status: Status, error: BaseException) -> None:
+        """Close the run without hiding what failed."""
+        try:
+            self.finish(status)
+        except PlatformError as also:
+            error.add_note(f"and the run could not be closed: {also.what}")
+
+
+def close_killed_runs(uri: str, service: str) -> list[str]:
+    """MLflow ids of the runs of `service` that stood as RUNNING though their process on this host had ended.
+
+    They are KILLED now, and the tag `crm.ended` says why. A run of another host is left alone.
+
+    Raises:
+        PlatformError: the store cannot be reached; retryable.
+    """
+    here, local = identity(), database_of(uri) is not None
+    with platform_errors(uri):
+        client, experiment = client_for(uri), _experiment(uri, service)
+        asked = f"attributes.status = 'RUNNING' AND tags.`{HOST}` = '{here[HOST]}'"
+        closed = []
+        for run in client.search_runs([experiment], asked):
+            tags = run.data.tags
+            if has_ended(tags, restart_counts=local):
+                client.set_tag(run.info.run_id, "crm.ended", f"process {tags[PID]} was killed before it closed the run")
+                client.set_terminated(run.info.run_id, status="KILLED")
+                closed.append(str(run.info.run_id))
+        return closed
+
+
+def lineage(context: Context, tracking_uri: str) -> dict[str, str]:
+    """Code, template, seed and `mlflow_run_id` of the run; in process nothing is tracked: code and seed alone."""
+    if context.stores:
+        return {**code_tags(context.root), **Tracker(tracking_uri, context.service, context.run_id).lineage()}
+    return {**code_tags(context.root), "seed": str(context.seed)}
 
 
 @functools.cache
@@ -140,64 +161,13 @@ def mlflow_run_id(uri: str, service: str, run_id: str) -> str:
         if found:
             return str(found[0].info.run_id)
         tags = {
+            **identity(),
             "crm.run_id": run_id,
             "crm.service": service,
             "mlflow.source.type": "LOCAL",
             "mlflow.source.name": "crm",
         }
         return str(client.create_run(experiment, tags=tags, run_name=run_id).info.run_id)
-
-
-def runs(uri: str, service: str, limit: int = 20) -> list[RunRecord]:
-    """The latest runs of `service`, newest first."""
-    with platform_errors(uri):
-        client = client_for(uri)
-        experiment = client.get_experiment_by_name(service)
-        if experiment is None:
-            return []
-        found = client.search_runs(
-            [experiment.experiment_id], "", order_by=["attributes.start_time DESC"], max_results=limit
-        )
-        return [_record(run) for run in found]
-
-
-def find_run(uri: str, service: str, run_id: str) -> RunRecord:
-    """The run whose `crm.run_id` or MLflow id is, or begins with, `run_id`.
-
-    Raises:
-        ConfigError: none, or several.
-    """
-    fits = [r for r in runs(uri, service, 1000) if r.run_id.startswith(run_id) or r.mlflow_run_id.startswith(run_id)]
-    exact = [r for r in fits if run_id in (r.run_id, r.mlflow_run_id)] or fits
-    if len(exact) != 1:
-        raise ConfigError(f"{len(exact)} runs of {service} begin with `{run_id}`", "pick one from: crm runs list")
-    return exact[0]
-
-
-def code_tags(root: Path) -> dict[str, str]:
-    """Which code runs: package version, template and its version, git commit and whether the tree differs from it."""
-    tags = {"package_version": importlib.metadata.version("carrental-mlops")}
-    answers = root / ".crm.json"
-    if answers.is_file():
-        recorded = json.loads(answers.read_text(encoding="utf-8"))
-        tags |= {
-            k: str(recorded[v])
-            for k, v in {"template": "template", "template_version": "version"}.items()
-            if v in recorded
-        }
-    commit = _git(root, "rev-parse", "HEAD")
-    if commit is not None:
-        tags |= {"git_commit": commit, "git_dirty": str(bool(_git(root, "status", "--porcelain"))).lower()}
-    return tags
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        command = ["git", "-C", str(root), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 - fixed words
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _experiment(uri: str, service: str) -> str:
@@ -215,23 +185,19 @@ def _experiment(uri: str, service: str) -> str:
     return str(found.experiment_id)
 
 
-def _record(run: Any) -> RunRecord:
-    info, data, tags = run.info, run.data, run.data.tags
-    seconds = (info.end_time - info.start_time) / 1000 if info.end_time else None
-    inputs = run.inputs.dataset_inputs if run.inputs else []
-    return RunRecord(
-        tags.get("crm.run_id", info.run_id),
-        info.run_id,
-        tags.get("crm.pipeline", ""),
-        tags.get("crm.env", ""),
-        info.status,
-        info.start_time,
-        seconds,
-        {k: v for k, v in data.metrics.items() if math.isfinite(v)},
-        dict(data.params),
-        dict(tags),
-        {i.dataset.name: i.dataset.digest for i in inputs},
+def _input(name: str, dataset: Dataset) -> Any:
+    from mlflow.entities import Dataset as Stored
+    from mlflow.entities import DatasetInput, InputTag
+
+    stored = Stored(
+        name,
+        dataset.digest[:36],  # MLflow keeps no more; the whole one stands in the profile
+        "local",
+        json.dumps({"uri": dataset.source}),
+        schema=json.dumps({"columns": dict(dataset.columns)})[:60_000],
+        profile=json.dumps({"num_rows": dataset.rows, "sha256": dataset.digest}),
     )
+    return DatasetInput(stored, tags=[InputTag("mlflow.data.context", dataset.role)])
 
 
 def _fit(name: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 import sys
 from collections.abc import Mapping
@@ -38,6 +40,10 @@ class Recipe:
     source: Mapping[str, str] = field(default_factory=dict)
     """Package version, template and its version, git commit and whether the tree differed from it."""
 
+    def fingerprint(self) -> str:
+        """sha256 (hex) of the code and config of every step: equal where the same would be computed from equal data."""
+        return hashlib.sha256(json.dumps([self.code, self.config, self.seed], sort_keys=True).encode()).hexdigest()
+
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self)
@@ -51,8 +57,8 @@ def recipe_of(pipeline: type[Pipeline], configs: Mapping[str, StepConfig], conte
         configs: slot name to config; a slot that is absent takes its defaults.
         context: seed, environment and repo of the run.
     """
+    from carrental_mlops.integrations.code_version import code_tags
     from carrental_mlops.integrations.local_store import file_digest
-    from carrental_mlops.integrations.mlflow_tracking import code_tags
 
     slots = pipeline.slots()
     values = {slot: configs[slot] if slot in configs else cls.config_model()() for slot, cls in slots.items()}

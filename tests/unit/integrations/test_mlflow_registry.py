@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from carrental_mlops.core import Context
+from carrental_mlops.core import Context, Dataset
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.integrations.mlflow import Registry, Tracker, find_run, registry_for, runs, tracking_uri
 from carrental_mlops.integrations.mlflow_client import client_for
@@ -135,11 +135,11 @@ def test_a_run_keeps_what_its_steps_recorded(root: Path, tmp_path: Path) -> None
     context = Context("run-7", "training", "evaluate", "payments", root=root, seed=3, stores=True)
     context.metric("auc", 0.9)
     context.param("rounds", 60)
+    context.dataset("train", Dataset("a" * 64, 10, {"n": "int64"}, "s3://bucket/x", "training"))
     context.artefact("report.html").write_text("<p>well</p>")
     Tracker(uri, "payments", "run-7").start(context)
     tracker = Tracker(uri, "payments", "run-7")
     tracker.record(context)
-    tracker.dataset("train", "a" * 64, 10, {"n": "int64"}, "s3://bucket/x", "training")
     tracker.finish()
     [found] = runs(uri, "payments")
     assert (found.run_id, found.status, found.pipeline) == ("run-7", "FINISHED", "training")

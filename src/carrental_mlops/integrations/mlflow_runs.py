@@ -1,0 +1,100 @@
+"""Past runs of ours, read back from MLflow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from carrental_mlops.errors import ConfigError, nearest
+from carrental_mlops.integrations.mlflow_client import client_for, platform_errors
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as `crm runs list` shows it."""
+
+    run_id: str
+    mlflow_run_id: str
+    pipeline: str
+    env: str
+    status: str
+    started_ms: int
+    """Milliseconds since 1970, UTC."""
+    seconds: float | None
+    """None while it runs."""
+    metrics: Mapping[str, float]
+    """`<step>.<name>` to value."""
+    params: Mapping[str, str]
+    """`<step>.<name>` to text."""
+    tags: Mapping[str, str]
+    datasets: Mapping[str, str]
+    """Data set name to the first 36 digits of its digest."""
+
+
+def runs(uri: str, service: str, limit: int = 20) -> list[RunRecord]:
+    """The latest runs of `service`, newest first.
+
+    Raises:
+        PlatformError: the store cannot be reached; retryable.
+    """
+    with platform_errors(uri):
+        client = client_for(uri)
+        experiment = client.get_experiment_by_name(service)
+        if experiment is None:
+            return []
+        found = client.search_runs(
+            [experiment.experiment_id], "", order_by=["attributes.start_time DESC"], max_results=limit
+        )
+        return [_record(run) for run in found]
+
+
+def find_run(uri: str, service: str, run_id: str) -> RunRecord:
+    """The run whose `crm.run_id` or MLflow id is, or begins with, `run_id`.
+
+    Raises:
+        ConfigError: none, or several.
+    """
+    fits = [r for r in runs(uri, service, 1000) if r.run_id.startswith(run_id) or r.mlflow_run_id.startswith(run_id)]
+    exact = [r for r in fits if run_id in (r.run_id, r.mlflow_run_id)] or fits
+    if len(exact) != 1:
+        raise ConfigError(f"{len(exact)} runs of {service} begin with `{run_id}`", "pick one from: crm runs list")
+    return exact[0]
+
+
+def metric_name(name: str, found: Iterable[RunRecord]) -> str:
+    """`<step>.<name>` of the metric that `name` means: itself, or the one whose part after the step it is.
+
+    Raises:
+        ConfigError: no run has it, with the nearest names; or several steps have it.
+    """
+    known = sorted({metric for run in found for metric in run.metrics})
+    if name in known or not known:
+        return name
+    fits = [metric for metric in known if metric.partition(".")[2] == name]
+    if len(fits) == 1:
+        return fits[0]
+    if fits:
+        raise ConfigError(f"metric `{name}` is one of several steps", f"choose one of: {', '.join(fits)}")
+    bare = {metric.partition(".")[2]: metric for metric in known}
+    raise ConfigError(f"no run listed here has a metric `{name}`", nearest(name, {*known, *bare}))
+
+
+def _record(run: Any) -> RunRecord:
+    info, data, tags = run.info, run.data, run.data.tags
+    seconds = (info.end_time - info.start_time) / 1000 if info.end_time else None
+    inputs = run.inputs.dataset_inputs if run.inputs else []
+    return RunRecord(
+        tags.get("crm.run_id", info.run_id),
+        info.run_id,
+        tags.get("crm.pipeline", ""),
+        tags.get("crm.env", ""),
+        info.status,
+        info.start_time,
+        seconds,
+        {k: v for k, v in data.metrics.items() if math.isfinite(v)},
+        dict(data.params),
+        dict(tags),
+        {i.dataset.name: i.dataset.digest for i in inputs},
+    )
