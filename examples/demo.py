@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -25,10 +26,26 @@ CRM = Path(sys.executable).with_name("crm")
 def crm(*arguments: str, cwd: Path, ok: tuple[int, ...] = (0,)) -> str:
     """What `crm` printed on stdout; its progress goes straight to the terminal."""
     print(f"$ crm {' '.join(arguments)}", file=sys.stderr, flush=True)
-    done = subprocess.run([CRM, *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode not in ok:
-        sys.exit(done.returncode)
-    return done.stdout
+    process = subprocess.Popen([CRM, *arguments], cwd=cwd, stdout=subprocess.PIPE, text=True)
+    try:
+        out, _ = process.communicate()
+    except KeyboardInterrupt:
+        stop(process)
+        raise
+    if process.returncode not in ok:
+        sys.exit(process.returncode)
+    return out
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """Let `crm` close its run: a terminal told it of Ctrl-C too; if not, it is told here."""
+    for seconds, number in ((5, signal.SIGINT), (20, signal.SIGKILL)):
+        try:
+            process.wait(seconds)
+            return
+        except subprocess.TimeoutExpired:
+            process.send_signal(number)
+    process.wait()
 
 
 def new_repo(name: str) -> Path:

@@ -105,6 +105,7 @@ def started(arguments: list[str], repo: Path, environment: Mapping[str, str] | N
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     try:
         yield Running(process)

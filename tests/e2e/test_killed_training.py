@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 import signal
 import sys
 import time
@@ -40,11 +39,11 @@ def test_twenty_kills_leave_nothing_half_done_and_a_rerun_goes_through(
 ) -> None:
     chance = random.Random(SEED)
     tell(f"seed {SEED}")
-    repo = fraud_repo(tmp_path)
-    whole, trees = 30.0, 4
+    repo, whole, trees = tmp_path, 30.0, 4
     for number, kind in enumerate(KILLS):
         if kind == "fresh":
-            _forget(repo)
+            (tmp_path / str(number)).mkdir()
+            repo = fraud_repo(tmp_path / str(number))
         before, trees = _champion(repo), trees + 4
         killed = _killed(repo, trees, kind, chance.uniform(0, 1) * (1.0 if kind == "register" else whole))
         between = _champion(repo)
@@ -75,14 +74,6 @@ def _killed(repo: Path, trees: int, kind: str, after_s: float) -> Running:
             running.stop(signal.SIGKILL)
         running.wait()
         return running
-
-
-def _forget(repo: Path) -> None:
-    from carrental_mlops.integrations import mlflow_client, mlflow_tracking
-
-    shutil.rmtree(repo / ".crm", ignore_errors=True)
-    mlflow_client.client_for.cache_clear()
-    mlflow_tracking.mlflow_run_id.cache_clear()
 
 
 def _registry(repo: Path) -> Registry | None:

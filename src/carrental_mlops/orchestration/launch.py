@@ -8,9 +8,10 @@ from typing import Literal
 
 from carrental_mlops.core import Context, Pipeline, RunSummary, Step, run_in_process
 from carrental_mlops.core.repo import ModelRepo
-from carrental_mlops.core.runner import OnStep
+from carrental_mlops.core.runner import OnStep, StepOutcome
 from carrental_mlops.core.wiring import Ref, trace
 from carrental_mlops.errors import ConfigError, GateRefused, nearest
+from carrental_mlops.orchestration.interrupt import interruptible
 
 _GATES = "carrental_mlops.steps.gate"
 Engine = Literal["zenml", "local"]
@@ -34,11 +35,18 @@ def launch(repo: ModelRepo, request: Request, on_step: OnStep = lambda slot, out
     Raises:
         ConfigError: no such pipeline or step, or a value in crm.yaml does not hold.
         CrmError: a step failed.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the MLflow run is closed as KILLED.
     """
     pipeline = repo.pipeline(request.pipeline)
     planned_slots(pipeline, request)
     run = _on_zenml if request.engine == "zenml" else _in_process
-    return run(repo, pipeline, request, on_step)
+    with interruptible() as check:
+
+        def tell(slot: str, outcome: StepOutcome | None) -> None:
+            check()
+            on_step(slot, outcome)
+
+        return run(repo, pipeline, request, tell)
 
 
 def _in_process(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_step: OnStep) -> RunSummary:

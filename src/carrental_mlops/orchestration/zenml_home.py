@@ -65,6 +65,19 @@ def open_home(root: Path, stack: str | None = None) -> Any:
 
 
 @contextmanager
+def our_signals() -> Iterator[None]:
+    """Keep ZenML from handling signals itself: it would ask its database from inside the handler."""
+    from zenml.orchestrators.step_launcher import StepLauncher
+
+    theirs = StepLauncher._should_register_signal_handler
+    StepLauncher._should_register_signal_handler = lambda self: False  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        StepLauncher._should_register_signal_handler = theirs  # type: ignore[method-assign]
+
+
+@contextmanager
 def without_integrations() -> Iterator[None]:
     """Keep ZenML from importing every library that it has a materialiser for: our outputs name theirs."""
     from zenml.integrations.registry import integration_registry
