@@ -64,6 +64,8 @@ def _is(value: Any, wanted: Any) -> bool:
     origin, args = typing.get_origin(wanted), typing.get_args(wanted)
     if isinstance(wanted, typing.NewType):
         return _is(value, wanted.__supertype__)
+    if hasattr(origin or wanted, "__value__"):  # `type X = ...` of Python 3.12, such as NDArray of numpy 2.5
+        return _is(value, origin.__value__[args] if origin else wanted.__value__)
     if wanted is None or wanted is type(None):
         return value is None
     if origin in (typing.Union, types.UnionType):

@@ -46,7 +46,7 @@ def plain_token(value: Any, token: Token, packages: set[str]) -> str | None:
 
 
 def _pairs(value: Mapping[Any, Any], token: Token) -> str:
-    return f"dict [{', '.join(sorted(f'{token(k)}: {token(v)}' for k, v in value.items()))}]"
+    return f"dict [{', '.join(sorted(f'{token(k)}: {token(v)}' for k, v in list(value.items())))}]"
 
 
 def _numbers(value: Any) -> str | None:
