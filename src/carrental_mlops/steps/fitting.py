@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from carrental_mlops.core import Context
 from carrental_mlops.data.model import Classifier
+from carrental_mlops.errors import ContractError
 
 Floats = NDArray[np.float64]
 Space = Mapping[str, Sequence[Any]]
@@ -54,14 +55,17 @@ class Budget:
 def fit(estimator: Classifier, data: TrainingData, patience: int) -> None:
     """Fit in place; LightGBM stops once the tune rows' average precision has not risen for `patience` trees.
 
-    With fewer than `MIN_POSITIVES` positive tune rows, or `patience` 0, all trees are grown.
+    With fewer than `MIN_POSITIVES` positive tune rows, or `patience` 0, all trees are grown. A scikit-learn pipeline
+    passes the weights to its last step.
+
+    Raises:
+        ContractError: the estimator takes no missing values, and there are some.
     """
     import lightgbm
 
     enough = patience > 0 and int(data.tune_y.sum()) >= MIN_POSITIVES
     if not (enough and isinstance(estimator, lightgbm.LGBMClassifier)):
-        weight = {} if data.weight is None else {"sample_weight": data.weight}
-        estimator.fit(data.x, data.y, **weight)
+        _fit_any(estimator, data)
         return
     stop = lightgbm.early_stopping(patience, first_metric_only=True, verbose=False)
     with warnings.catch_warnings():
@@ -74,6 +78,22 @@ def fit(estimator: Classifier, data: TrainingData, patience: int) -> None:
             eval_metric="average_precision",
             callbacks=[stop],
         )
+
+
+def _fit_any(estimator: Classifier, data: TrainingData) -> None:
+    steps = getattr(estimator, "steps", None)
+    name = f"{steps[-1][0]}__sample_weight" if steps else "sample_weight"
+    try:
+        estimator.fit(data.x, data.y, **({} if data.weight is None else {name: data.weight}))
+    except ValueError as error:
+        empty = [c for i, c in enumerate(data.columns) if np.isnan(data.x[:, i]).any()]
+        if not empty or "NaN" not in str(error):
+            raise
+        raise ContractError(
+            f"train: `{type(estimator).__name__}` takes no missing values; there are some in {', '.join(empty)}",
+            "put an imputer in front in `estimator`: make_pipeline(SimpleImputer(), StandardScaler(), ...), "
+            "or return HistGradientBoostingClassifier()",
+        ) from error
 
 
 def most_telling(data: TrainingData) -> tuple[str, float]:
@@ -96,7 +116,11 @@ def _auc(values: Floats, label: NDArray[np.int64]) -> float:
 def tuned(
     estimator: Classifier, space: Space, data: TrainingData, patience: int, budget: Budget, context: Context
 ) -> dict[str, Any]:
-    """The settings with the highest average precision on the tune rows, found by Optuna's TPE from `context.seed`."""
+    """The settings with the highest average precision on the tune rows, found by Optuna's TPE from `context.seed`.
+
+    Raises:
+        ContractError: `space` names a parameter that `estimator` lacks.
+    """
     import optuna
     from sklearn.base import clone
     from sklearn.metrics import average_precision_score
@@ -104,7 +128,7 @@ def tuned(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
 
     def value(trial: Any) -> float:
-        candidate = clone(estimator).set_params(**{name: _suggest(trial, name, v) for name, v in space.items()})
+        candidate = _with(clone(estimator), {name: _suggest(trial, name, v) for name, v in space.items()})
         fit(candidate, data, patience)
         score = float(average_precision_score(data.tune_y, candidate.predict_proba(data.tune_x)[:, 1]))
         context.log.info("train: trial %d of %d, average precision %.4f", trial.number + 1, budget.trials, score)
@@ -117,6 +141,16 @@ def tuned(
     for name, chosen in study.best_params.items():
         context.param(f"tuned_{name}", chosen)
     return dict(study.best_params)
+
+
+def _with(estimator: Any, params: Mapping[str, Any]) -> Any:
+    try:
+        return estimator.set_params(**params)
+    except ValueError as error:
+        raise ContractError(
+            f"train: `{type(estimator).__name__}` has no parameter of those that `search_space` names: {list(params)}",
+            "override `search_space` beside `estimator`: crm steps override train --hook search_space",
+        ) from error
 
 
 def _suggest(trial: Any, name: str, values: Sequence[Any]) -> Any:

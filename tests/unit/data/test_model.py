@@ -126,3 +126,14 @@ def test_changed_copies_leave_the_model_as_it_is() -> None:
 def test_a_calibration_that_cannot_be_is_refused(x: Any, y: Any) -> None:
     with pytest.raises(ContractError, match="Calibration"):
         Calibration(x, y)
+
+
+def test_a_pipeline_with_an_imputer_is_stored_and_scores_the_same_bits(tmp_path: Path) -> None:
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    model = Model(make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression()).fit(X, Y), COLUMNS)
+    digest = model.save(tmp_path)
+    assert Model.load(tmp_path, digest).score(_columns(X)).tobytes() == model.score(_columns(X)).tobytes()

@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
@@ -149,6 +152,41 @@ def test_another_estimator_weights_and_columns_are_used(parts: Split) -> None:
 
     model = _train(parts, Plain)
     assert isinstance(model.estimator, LogisticRegression) and model.columns == ("amount_eur", "branch__count_7d")
+
+
+class Linear(TrainStep):
+    def estimator(self, *, seed: int) -> Classifier:
+        model: Classifier = make_pipeline(StandardScaler(), LogisticRegression())
+        return model
+
+    def sample_weight(self, *, rows: pd.DataFrame) -> Any:
+        return 1.0 + 9.0 * rows["is_fraud"].to_numpy(np.float64)
+
+
+def test_an_estimator_that_takes_no_missing_values_is_told_which_columns_have_them(parts: Split) -> None:
+    with pytest.raises(ContractError, match=r"`Pipeline` takes no missing values.*customer__amount_eur_mean") as error:
+        _train(parts, Linear)
+    assert "make_pipeline(SimpleImputer()" in error.value.fix
+
+
+def test_a_pipeline_hands_the_weights_to_its_last_step(parts: Split) -> None:
+    class Imputed(Linear):
+        def estimator(self, *, seed: int) -> Classifier:
+            model: Classifier = make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression())
+            return model
+
+    class Even(Imputed):
+        def sample_weight(self, *, rows: pd.DataFrame) -> Any:
+            return None
+
+    weighted, even = _train(parts, Imputed), _train(parts, Even)
+    assert weighted.score(parts.test).mean() > 2 * even.score(parts.test).mean()
+
+
+def test_tuning_an_estimator_without_those_parameters_asks_for_a_search_space(parts: Split) -> None:
+    with pytest.raises(ContractError, match="num_leaves") as error:
+        _train(parts, Linear, tuning_trials=1)
+    assert "search_space" in error.value.fix
 
 
 @pytest.mark.parametrize(
