@@ -8,7 +8,8 @@ import json
 import os
 import tempfile
 import typing
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,13 +36,9 @@ class _Checked(BaseMaterializer):
         Raises:
             DataError: `data` holds a value that its declared form cannot keep.
         """
-        with tempfile.TemporaryDirectory(prefix="crm-save-") as scratch:
-            folder = self._local("data") or Path(scratch) / "data"
-            folder.mkdir(parents=True, exist_ok=True)
+        with self._folder() as folder:
             self.write(data, folder)
             self._digest = folder_digest(folder)
-            if self._local("data") is None:
-                self._upload(folder)
         with fileio.open(f"{self.uri}/{_DIGEST}", "w") as stream:
             stream.write(json.dumps({"sha256": self._digest}))
 
@@ -51,15 +48,15 @@ class _Checked(BaseMaterializer):
         Raises:
             DataError: a file is missing or differs; names both digests.
         """
-        folder = self._local("data") or self._download()
         expected = self.expected_content_hash or self._recorded()
-        found = folder_digest(folder) if folder.is_dir() else "nothing"
-        if found != expected:
-            raise DataError(
-                f"artefact {self.uri} is corrupt: its files have sha256 {found}, {expected} was recorded",
-                "run the pipeline again with its cache off: crm run PIPELINE --no-cache",
-            )
-        return self.read(folder, data_type)
+        with self._stored() as folder:
+            found = folder_digest(folder) if folder.is_dir() else "nothing"
+            if found != expected:
+                raise DataError(
+                    f"artefact {self.uri} is corrupt: its files have sha256 {found}, {expected} was recorded",
+                    "run the pipeline again with its cache off: crm run PIPELINE --no-cache",
+                )
+            return self.read(folder, data_type)
 
     def compute_content_hash(self, data: Any) -> str | None:
         """The digest of what `save` wrote: ZenML keys the cache of later steps by it, not by who made it."""
@@ -80,8 +77,20 @@ class _Checked(BaseMaterializer):
         raise NotImplementedError
 
     def read(self, folder: Path, data_type: type[Any]) -> Any:
-        """What `write` was given."""
+        """What `write` was given; reads all of it, since `folder` may be a copy that is removed next."""
         raise NotImplementedError
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """Where `write` writes: below the URI, or in a scratch folder that is uploaded after the block."""
+        local = self._local("data")
+        if local is not None:
+            local.mkdir(parents=True, exist_ok=True)
+            yield local
+            return
+        with tempfile.TemporaryDirectory(prefix="crm-save-") as scratch:
+            yield Path(scratch)
+            self._upload(Path(scratch))
 
     def _local(self, name: str) -> Path | None:
         return None if "://" in self.uri else Path(self.uri) / name
@@ -99,15 +108,24 @@ class _Checked(BaseMaterializer):
             fileio.makedirs(target.rsplit("/", 1)[0])
             fileio.copy(str(path), target, overwrite=True)
 
-    def _download(self) -> Path:
-        folder = Path(tempfile.mkdtemp(prefix="crm-load-"))
+    @contextmanager
+    def _stored(self) -> Iterator[Path]:
+        """The folder to read: below the URI, or a copy of it that is removed after the block."""
+        local = self._local("data")
+        if local is not None:
+            yield local
+            return
+        with tempfile.TemporaryDirectory(prefix="crm-load-") as scratch:
+            self._download(Path(scratch))
+            yield Path(scratch)
+
+    def _download(self, folder: Path) -> None:
         for where, _, files in fileio.walk(f"{self.uri}/data"):
             here = os.fsdecode(where)
             below = folder / here.removeprefix(f"{self.uri}/data").strip("/")
             below.mkdir(parents=True, exist_ok=True)
             for name in map(os.fsdecode, files):
                 fileio.copy(f"{here}/{name}", str(below / name))
-        return folder
 
 
 class TableMaterializer(_Checked):

@@ -10,19 +10,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from carrental_mlops.core.context import Context
+from carrental_mlops.core.context import SEED, Context
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.runner import OnStep, RunSummary, StepOutcome
 from carrental_mlops.core.step import StepConfig
-from carrental_mlops.errors import PlatformError
 from carrental_mlops.integrations import mlflow
 from carrental_mlops.orchestration.recipe import OUTPUTS, RECIPE, recipe_of
 from carrental_mlops.orchestration.zenml_adapter import from_zenml
 from carrental_mlops.orchestration.zenml_compile import StepOptions, compile_pipeline
 from carrental_mlops.orchestration.zenml_context import watcher
-from carrental_mlops.orchestration.zenml_home import open_home, without_integrations
+from carrental_mlops.orchestration.zenml_home import open_home, our_signals, without_integrations
 from carrental_mlops.orchestration.zenml_steps import as_step, needed
-from carrental_mlops.orchestration.zenml_summary import cached_records, name_failure, output_digests, summarise
+from carrental_mlops.orchestration.zenml_summary import (
+    cached_records,
+    name_failure,
+    output_digests,
+    steps_of,
+    summarise,
+)
+
+_PARAMS = 100
+"""That MLflow takes at once."""
 
 __all__ = ["StepOptions", "as_step", "compile_pipeline", "from_zenml", "run"]
 
@@ -76,31 +84,41 @@ def run(
         enable_cache=enable_cache, enable_step_logs=False, enable_pipeline_logs=False, enable_heartbeat=False,
     ).with_options(run_name=context.run_id, config_path=str(run_config) if run_config else None)  # fmt: skip
     tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
-    tracker.start(context)
-    tracker.keep(RECIPE, recipe_of(pipeline, configs, context).to_json())
     urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}
-    progress = _Progress(pipeline, on_step)
+    recipe, progress = recipe_of(pipeline, configs, context), _Progress(pipeline, on_step)
     token = watcher.set(progress)
     try:
-        with nullcontext() if stack else without_integrations():
-            compiled()
+        with tracker.running(context, {"fingerprint": recipe.fingerprint()}):
+            tracker.keep(RECIPE, recipe.to_json())
+            _record_seeds(tracker, context, needed(pipeline, only_step))
+            with our_signals(), nullcontext() if stack else without_integrations():
+                compiled()
+            ran = steps_of(client, context.run_id)
+            summary = summarise(pipeline, client, context.run_id, progress.seen, urls, ran)
+            for slot, kept in cached_records(client, ran).items():
+                tracker.record(replace(context, step=slot, artefacts={}, **kept._asdict()))
+            tracker.keep(OUTPUTS, output_digests(ran))
     except BaseException as error:
         name_failure(error, progress.seen, context.run_id)
-        _close(tracker, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED", error)
         if on_failure:
-            on_failure(summarise(pipeline, client, context.run_id, progress.seen, urls), error)
+            _tell_failure(on_failure, summarise(pipeline, client, context.run_id, progress.seen, urls), error)
         raise
     finally:
         watcher.reset(token)
-    summary = summarise(pipeline, client, context.run_id, progress.seen, urls)
-    for slot, (metrics, params) in cached_records(client, context.run_id).items():
-        tracker.record(replace(context, step=slot, metrics=metrics, params=params, artefacts={}))
-    tracker.keep(OUTPUTS, output_digests(client, context.run_id))
     progress.finish(summary)
-    tracker.finish()
     if on_success:
         on_success(summary)
     return summary
+
+
+def _tell_failure(
+    on_failure: Callable[[RunSummary, BaseException], None], summary: RunSummary, error: BaseException
+) -> None:
+    """Call the hook; what it raises must not hide what failed."""
+    try:
+        on_failure(summary, error)
+    except Exception as also:
+        error.add_note(f"and on_failure raised {also!r}")
 
 
 class _Progress:
@@ -131,6 +149,13 @@ class _Progress:
             self._on_step(outcome.slot, outcome)
 
 
+def _record_seeds(tracker: mlflow.Tracker, context: Context, slots: set[str]) -> None:
+    """Store every step's seed in one go; a step that records nothing else then has nothing to write."""
+    names = [f"{slot}.{SEED}" for slot in sorted(slots)]
+    for some in (names[n : n + _PARAMS] for n in range(0, len(names), _PARAMS)):
+        tracker.record(replace(context, step="", metrics={}, params=dict.fromkeys(some, str(context.seed))))
+
+
 def _run_name(pipeline: type[Pipeline]) -> str:
     return f"{pipeline.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
@@ -145,11 +170,3 @@ def _settings(context: Context, tracking_uri: str | None) -> dict[str, Any]:
         "root": str(context.root),
         "tracking_uri": tracking_uri,
     }
-
-
-def _close(tracker: mlflow.Tracker, status: Any, error: BaseException) -> None:
-    """Close the MLflow run without hiding what failed."""
-    try:
-        tracker.finish(status)
-    except PlatformError as also:
-        error.add_note(f"and the run could not be closed: {also.what}")

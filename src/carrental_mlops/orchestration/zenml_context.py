@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from carrental_mlops.core.context import Context
+from carrental_mlops.core.context import SEED, Context
 from carrental_mlops.core.runner import OnStep, StepOutcome
 from carrental_mlops.core.step import Step
 from carrental_mlops.orchestration.zenml_steps import METRICS
@@ -70,8 +71,13 @@ def _repo() -> Path:
 def _store(settings: Mapping[str, Any], context: Context) -> None:
     from zenml import log_metadata
 
-    if context.metrics or context.params:
-        log_metadata({METRICS: {"metrics": dict(context.metrics), "params": dict(context.params)}})
+    datasets = {name: asdict(dataset) for name, dataset in context.datasets.items()}
+    noted = context.metrics or context.artefacts or datasets or context.params.keys() - {SEED}
+    if settings and watcher.get() and not noted:  # the launcher has stored the seeds of all steps
+        return
+    if context.metrics or context.params or datasets:
+        kept = {"metrics": dict(context.metrics), "params": dict(context.params), "datasets": datasets}
+        log_metadata({METRICS: kept})
     if settings:
         from carrental_mlops.integrations.mlflow import Tracker, tracking_uri
 

@@ -95,9 +95,11 @@ def zen_step(cls: type[Step], name: str, config: StepConfig, seed: int, options:
     kept = {"enable_artifact_visualization": False, "enable_step_logs": False, **options}
     if not getattr(cls, "cacheable", True):
         kept["enable_cache"] = False
+    if keepers:
+        kept["output_materializers"] = keepers
     made = zen_class(cls)(name=name, **kept)
     made.crm_key = fingerprint(cls, config, {"seed": str(seed)})
-    return made.configure(output_materializers=keepers) if keepers else made
+    return made
 
 
 def as_step(cls: type[Step], config: StepConfig | None = None, *, name: str | None = None, seed: int = 0) -> Any:
@@ -151,9 +153,9 @@ class LeftOut:
 
 def needed(pipeline: type[Pipeline], until: str | None) -> set[str]:
     """The slots that `until` needs, itself among them; all for None."""
-    from carrental_mlops.core.wiring import Ref, trace
+    from carrental_mlops.core.wiring import Ref
 
-    calls = trace(pipeline).calls
+    calls = _calls(pipeline)
     if until is None:
         return set(calls)
     found, open_ = set(), [until]
@@ -163,6 +165,13 @@ def needed(pipeline: type[Pipeline], until: str | None) -> set[str]:
             found.add(slot)
             open_ += [r.step for r in calls[slot].values() if isinstance(r, Ref)]
     return found
+
+
+@functools.cache
+def _calls(pipeline: type[Pipeline]) -> Mapping[str, Mapping[str, Any]]:
+    from carrental_mlops.core.wiring import trace
+
+    return trace(pipeline).calls
 
 
 def _signature(cls: type[Step]) -> inspect.Signature:
@@ -190,6 +199,7 @@ def _returns_one(self: Any) -> Any:
     return 1
 
 
+@functools.cache
 def _source(cls: type) -> str:
     try:
         return inspect.getsource(cls)

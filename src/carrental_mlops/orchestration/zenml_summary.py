@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
+from carrental_mlops.core.context import Dataset
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.runner import RunSummary, StepOutcome
 from carrental_mlops.errors import ConfigError, CrmError
@@ -19,6 +20,7 @@ def summarise(
     run_id: str,
     seen: Mapping[str, StepOutcome | None],
     urls: Mapping[str, str],
+    steps: Mapping[str, Any] | None = None,
 ) -> RunSummary:
     """The run named `run_id`: its steps in the order of the slots, those that never began left out.
 
@@ -28,8 +30,9 @@ def summarise(
         run_id: the run's name.
         seen: what this process was told of steps; times in it are of the step alone.
         urls: where things lie.
+        steps: `steps_of` the run, where they were read already.
     """
-    found = _steps(client, run_id)
+    found = steps_of(client, run_id) if steps is None else steps
     outcomes = []
     for slot in pipeline.slots():
         told = seen.get(slot)
@@ -40,33 +43,45 @@ def summarise(
             seconds = (step.end_time - step.start_time).total_seconds() if step.end_time and step.start_time else 0.0
             status = _STATUS.get(str(step.status), "failed")
             outcomes.append(
-                StepOutcome(slot, status, 0.0 if status == "cached" else seconds, recorded(client, step)[0])
+                StepOutcome(slot, status, 0.0 if status == "cached" else seconds, recorded(client, step).metrics)
             )
     return RunSummary(
         pipeline.name, run_id, "zenml", tuple(outcomes), lambda slot: load(pipeline, client, run_id, slot), urls
     )
 
 
-def cached_records(client: Any, run_id: str) -> dict[str, tuple[dict[str, float], dict[str, str]]]:
-    """Slot name to the metrics and params of each step that was taken from the cache."""
-    return {slot: recorded(client, s) for slot, s in _steps(client, run_id).items() if str(s.status) == "cached"}
+class Recorded(NamedTuple):
+    """What a step told its Context, its artefacts aside."""
+
+    metrics: dict[str, float]
+    params: dict[str, str]
+    datasets: dict[str, Dataset]
 
 
-def output_digests(client: Any, run_id: str) -> dict[str, dict[str, str]]:
+def cached_records(client: Any, steps: Mapping[str, Any]) -> dict[str, Recorded]:
+    """Slot name to what each of `steps` recorded that was taken from the cache."""
+    return {slot: recorded(client, step) for slot, step in steps.items() if str(step.status) == "cached"}
+
+
+def output_digests(steps: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """Slot name to output name to the sha256 of the files that keep it."""
     return {
         slot: {name: str(versions[0].content_hash) for name, versions in step.outputs.items()}
-        for slot, step in _steps(client, run_id).items()
+        for slot, step in steps.items()
     }
 
 
-def recorded(client: Any, step: Any) -> tuple[dict[str, float], dict[str, str]]:
-    """Metrics and params that a step, or the one it was cached from, left in ZenML."""
+def recorded(client: Any, step: Any) -> Recorded:
+    """What a step, or the one it was cached from, left in ZenML."""
     kept = step.run_metadata.get(METRICS)
     if kept is None and step.original_step_run_id:
         kept = client.get_run_step(step.original_step_run_id).run_metadata.get(METRICS)
     kept = kept or {}
-    return {k: float(v) for k, v in kept.get("metrics", {}).items()}, dict(kept.get("params", {}))
+    return Recorded(
+        {k: float(v) for k, v in kept.get("metrics", {}).items()},
+        dict(kept.get("params", {})),
+        {k: Dataset(**v) for k, v in kept.get("datasets", {}).items()},
+    )
 
 
 def load(pipeline: type[Pipeline], client: Any, run_id: str, slot: str) -> Any:
@@ -76,7 +91,7 @@ def load(pipeline: type[Pipeline], client: Any, run_id: str, slot: str) -> Any:
         ConfigError: the run has no such step, or it did not finish.
         DataError: a stored file is not the one that was written.
     """
-    steps, cls = _steps(client, run_id), pipeline.slots().get(slot)
+    steps, cls = steps_of(client, run_id), pipeline.slots().get(slot)
     if cls is None or slot not in steps:
         raise ConfigError(f"run {run_id} has no step `{slot}`", f"choose one of: {', '.join(steps)}")
     outputs = {name: versions[0] for name, versions in steps[slot].outputs.items()}
@@ -101,7 +116,8 @@ def name_failure(error: BaseException, seen: Mapping[str, StepOutcome | None], r
         error.add_note(f"in step `{slot}` of run {run_id}")
 
 
-def _steps(client: Any, run_id: str) -> dict[str, Any]:
+def steps_of(client: Any, run_id: str) -> dict[str, Any]:
+    """Slot name to ZenML's record of each step that began; none where there is no such run."""
     try:
         run = client.get_pipeline_run(run_id, allow_name_prefix_match=False)
     except KeyError:
