@@ -19,10 +19,12 @@ Env = Annotated[str | None, typer.Option(help="Whose store; default: the first e
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 
-@app.command("list", epilog="Example: crm runs list --limit 5")
+@app.command("list", epilog="Example: crm runs list --limit 5 --metric average_precision")
 def list_runs(
     limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20,
-    metric: Annotated[list[str] | None, typer.Option(help="Show this metric; repeatable.")] = None,
+    metric: Annotated[
+        list[str] | None, typer.Option(help="Show STEP.NAME, or NAME where one step has it; repeatable.")
+    ] = None,
     env: Env = None,
     as_json: Json = False,
     repo: Repo = None,
@@ -31,13 +33,13 @@ def list_runs(
     from dataclasses import asdict
 
     from carrental_mlops.cli.terminal import show_json, show_table
-    from carrental_mlops.integrations.mlflow import runs
+    from carrental_mlops.integrations.mlflow import metric_name, runs
 
     found = runs(*_store(repo, env), limit)
+    chosen = [metric_name(name, found) for name in metric or []]
     if as_json:
         show_json([asdict(run) for run in found])
         return
-    chosen = metric or []
     rows = [(*_line(run), *(_number(run.metrics.get(name)) for name in chosen)) for run in found]
     show_table(("run", "pipeline", "env", "status", "started (UTC)", "seconds", *chosen), rows)
 
@@ -71,7 +73,8 @@ def _sides(a: RunRecord, b: RunRecord) -> Iterator[tuple[str, str, Any, Any]]:
         "metric": (a.metrics, b.metrics),
         "param": (a.params, b.params),
         "data": (a.datasets, b.datasets),
-        "tag": (a.tags, b.tags),
+        "code": (a.code(), b.code()),
+        "tag": (a.own_tags(), b.own_tags()),
     }
     for kind, (left, right) in kinds.items():
         for name in sorted({*left, *right}):

@@ -10,6 +10,11 @@ from typing import Any
 from carrental_mlops.errors import ConfigError, nearest
 from carrental_mlops.integrations.mlflow_client import client_for, platform_errors
 
+_CODE = (
+    *("pipeline", "env", "seed", "package_version", "template", "template_version"),
+    *("git_commit", "git_dirty", "fingerprint"),
+)
+
 
 @dataclass(frozen=True)
 class RunRecord:
@@ -31,6 +36,14 @@ class RunRecord:
     tags: Mapping[str, str]
     datasets: Mapping[str, str]
     """Data set name to the first 36 digits of its digest."""
+
+    def code(self) -> dict[str, str]:
+        """What the run was made of, the data aside: pipeline, environment, seed, versions, git commit, fingerprint."""
+        return {name: self.tags[f"crm.{name}"] for name in _CODE if f"crm.{name}" in self.tags}
+
+    def own_tags(self) -> dict[str, str]:
+        """Tags that neither `crm` nor MLflow set."""
+        return {k: v for k, v in self.tags.items() if not k.startswith(("crm.", "mlflow."))}
 
 
 def runs(uri: str, service: str, limit: int = 20) -> list[RunRecord]:

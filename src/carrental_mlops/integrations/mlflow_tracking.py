@@ -146,10 +146,12 @@ def close_killed_runs(uri: str, service: str) -> list[str]:
 
 
 def lineage(context: Context, tracking_uri: str) -> dict[str, str]:
-    """Code, template, seed and `mlflow_run_id` of the run; in process nothing is tracked: code and seed alone."""
-    if context.stores:
-        return {**code_tags(context.root), **Tracker(tracking_uri, context.service, context.run_id).lineage()}
-    return {**code_tags(context.root), "seed": str(context.seed)}
+    """Code, template, seed and `mlflow_run_id` of the run; where nothing is tracked, as in process, code and seed."""
+    known = {**code_tags(context.root), "seed": str(context.seed)}
+    database = database_of(tracking_uri)
+    if context.stores and (database is None or database.is_file()):
+        known |= Tracker(tracking_uri, context.service, context.run_id).lineage()
+    return known
 
 
 @functools.cache
