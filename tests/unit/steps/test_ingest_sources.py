@@ -69,10 +69,31 @@ def test_a_source_that_cannot_be_read_is_explained(
         _read(tmp_path, source)
 
 
-def test_a_database_that_is_down_is_a_platform_error_without_its_password(tmp_path: Path) -> None:
+def test_a_database_that_is_down_is_a_platform_error_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYMENTS_PASSWORD", "secret")
     with pytest.raises(PlatformError) as error:
-        _read(tmp_path, "postgresql://me:secret@127.0.0.1:1/db", query="select 1")
+        _read(tmp_path, "postgresql://me@127.0.0.1:1/db", query="select 1", password_env="PAYMENTS_PASSWORD")
+    assert "secret" not in str(error.value) and error.value.retryable
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:secret@h/db", "postgresql://h/db?user=me&password=secret"])
+def test_a_password_in_the_config_is_refused_and_not_repeated(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="password_env") as error:
+        _read(tmp_path, url, query="select 1")
     assert "secret" not in str(error.value)
+
+
+def test_an_unset_password_variable_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="NOT_SET_HERE"):
+        _read(tmp_path, "postgresql://me@h/db", query="select 1", password_env="NOT_SET_HERE")
+
+
+def test_an_sqlite_file_without_the_table_is_the_datas_fault(tmp_path: Path) -> None:
+    _write(tmp_path)
+    with pytest.raises(DataError, match="no such table"):
+        _read(tmp_path, f"sqlite:///{tmp_path}/one.db", query="select * from refunds")
 
 
 def test_ten_times_the_rows_stop_the_run(tmp_path: Path) -> None:
