@@ -13,6 +13,7 @@ from typing import Any
 
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.integrations.local_store import locked, repoint
+from carrental_mlops.orchestration.zenml_cache import follow
 
 _ENVIRONMENT = {
     "ZENML_ANALYTICS_OPT_IN": "false",
@@ -50,8 +51,10 @@ def open_home(root: Path, stack: str | None = None) -> Any:
     try:
         with locked(home.parent / "zenml.lock") if home else nullcontext():
             _discard_half_made(home)
-            _forget_other_home(home)
+            before = _forget_other_home(home)
             client = _client(home, stack or "")
+            if home and before:
+                follow(client, home, before)
     except (OSError, RuntimeError) as error:
         place = home or "the user's ZenML"
         raise PlatformError(
@@ -107,7 +110,9 @@ def _discard_half_made(home: Path | None) -> None:
         shutil.rmtree(home)
 
 
-def _forget_other_home(home: Path | None) -> None:
+def _forget_other_home(home: Path | None) -> Path | None:
+    """Where `home` lay before, if it was moved; ZenML's singletons no longer belong to another home."""
+    before = None
     if home is not None:
         config = home / "config.yaml"
         home.mkdir(parents=True, exist_ok=True)
@@ -124,6 +129,7 @@ def _forget_other_home(home: Path | None) -> None:
         GlobalConfiguration._reset_instance()
         Client._reset_instance()
     _opened[:] = [home]
+    return before
 
 
 def _client(home: Path | None, stack: str) -> Any:

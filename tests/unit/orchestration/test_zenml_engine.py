@@ -191,8 +191,10 @@ def test_a_moved_repo_goes_on_with_its_runs(first: RunSummary, root: Path, tmp_p
     moved = tmp_path / "moved"
     root.rename(moved)
     try:
+        tiny.CALLS.clear()
         again = _again(moved)
         assert again.load("weigh").weight == 10.0
+        assert tiny.CALLS == ["judge"], "a step was not taken from the cache"
         assert not root.exists()
     finally:
         moved.rename(root)
