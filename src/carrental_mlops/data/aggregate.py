@@ -72,20 +72,44 @@ def join_as_of(rows: pd.DataFrame, tables: FeatureTables, history: Sequence[Hist
     Raises:
         DataError: a view, its entity or a feature of it is missing.
     """
-    days = day_numbers(rows[columns.time])
-    added: dict[str, Floats] = {}
-    for h in history:
-        if h.view not in tables.tables:
-            raise DataError(f"join: no table for view `{h.view}`, found {sorted(tables.tables)}", "crm run features")
-        table = tables.tables[h.view]
-        _require(table, [h.entity, TIMESTAMP, *h.features()], f"view `{h.view}`")
-        _require(rows, [h.entity], "rows")
-        found = _newest(rows[h.entity], days, table[h.entity], day_numbers(table[TIMESTAMP]))
-        for name in h.features():
-            values = np.full(len(rows), 0.0 if name.startswith("count_") else np.nan)
-            values[found >= 0] = table[name].to_numpy(np.float64)[found[found >= 0]]
-            added[f"{h.view}__{name}"] = values
-    return rows.assign(**added)
+    return AsOfJoin(tables, history, columns.time).join(rows)
+
+
+class AsOfJoin:
+    """`join_as_of` for many chunks of rows: the tables are sorted once."""
+
+    def __init__(self, tables: FeatureTables, history: Sequence[History], time: str) -> None:
+        """Take the tables of `history`; `time` is the column of the rows' times.
+
+        Raises:
+            DataError: a view, its entity or a feature of it is missing.
+        """
+        self._time = time
+        self._views: list[tuple[History, pd.DataFrame, _Newest]] = []
+        for h in history:
+            if h.view not in tables.tables:
+                found = sorted(tables.tables)
+                raise DataError(f"join: no table for view `{h.view}`, found {found}", "crm run features")
+            table = tables.tables[h.view]
+            _require(table, [h.entity, TIMESTAMP, *h.features()], f"view `{h.view}`")
+            self._views.append((h, table, _Newest(table[h.entity], day_numbers(table[TIMESTAMP]))))
+
+    def join(self, rows: pd.DataFrame) -> pd.DataFrame:
+        """What `join_as_of` gives for these rows.
+
+        Raises:
+            DataError: the rows lack their time or an entity.
+        """
+        _require(rows, [self._time, *(h.entity for h, _, _ in self._views)], "rows")
+        days = day_numbers(rows[self._time])
+        added: dict[str, Floats] = {}
+        for h, table, newest in self._views:
+            found = newest.of(rows[h.entity], days)
+            for name in h.features():
+                values = np.full(len(rows), 0.0 if name.startswith("count_") else np.nan)
+                values[found >= 0] = table[name].to_numpy(np.float64)[found[found >= 0]]
+                added[f"{h.view}__{name}"] = values
+        return rows.assign(**added)
 
 
 def day_numbers(times: pd.Series[Any]) -> Ints:
@@ -105,21 +129,27 @@ def _require(frame: pd.DataFrame, names: Sequence[str], what: str) -> None:
         )
 
 
-def _newest(wanted: pd.Series[Any], days: Ints, entity: pd.Series[Any], at: Ints) -> Ints:
-    """(n,) position in the table of each row's newest snapshot, -1 for none."""
-    if not len(at) or not len(days):
-        return np.full(len(days), -1)
-    known = pd.Index(entity.unique())
-    row_code, code = known.get_indexer(pd.Index(wanted)), known.get_indexer(pd.Index(entity))
-    first, last = (int(f(np.concatenate([at, days]))) for f in (np.min, np.max))
-    span = last - first + 1
-    keys = code * span + (at - first)
-    order = np.argsort(keys, kind="stable")
-    position = np.searchsorted(keys[order], row_code * span + (days - first), side="right") - 1
-    found = np.where(position >= 0, order[np.maximum(position, 0)], -1)
-    same = (row_code >= 0) & (found >= 0)
-    same[same] = code[found[same]] == row_code[same]
-    return np.where(same, found, -1)
+class _Newest:
+    """Finds an entity's newest row of a table at or before a day."""
+
+    def __init__(self, entity: pd.Series[Any], at: Ints) -> None:
+        self._known = pd.Index(entity.unique())
+        code = self._known.get_indexer(pd.Index(entity)).astype(np.int64)
+        self._first = int(at.min()) if len(at) else 0
+        self._span = int(at.max()) - self._first + 2 if len(at) else 1  # day 0 stands for all before the first
+        keys = code * self._span + (at - self._first + 1)
+        self._order = np.argsort(keys, kind="stable")
+        self._keys, self._code = keys[self._order], code[self._order]
+
+    def of(self, wanted: pd.Series[Any], days: Ints) -> Ints:
+        """(n,) position in the table for each entity and day, -1 for none."""
+        if not len(self._keys):
+            return np.full(len(days), -1)
+        code = self._known.get_indexer(pd.Index(wanted)).astype(np.int64)
+        day = np.clip(days - self._first + 1, 0, self._span - 1)
+        position = np.searchsorted(self._keys, code * self._span + day, side="right") - 1
+        same = (code >= 0) & (position >= 0) & (self._code[np.maximum(position, 0)] == code)
+        return np.where(same, self._order[np.maximum(position, 0)], -1)
 
 
 def _snapshots(rows: pd.DataFrame, h: History, columns: Columns) -> pd.DataFrame:
