@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from carrental_mlops.core.context import Context
 from carrental_mlops.errors import ConfigError, DataError
@@ -21,9 +21,9 @@ from carrental_mlops.integrations.mlflow_client import (
     platform_errors,
     tracking_uri,
 )
+from carrental_mlops.integrations.mlflow_lock import registry_lock
 from carrental_mlops.integrations.mlflow_tracking import mlflow_run_id
 
-T = TypeVar("T")
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 
@@ -66,33 +66,43 @@ class Registry:
             metrics: kept on the version as tags `metric.<name>`.
         """
         files = folder_digest(folder)
-        with platform_errors(self.uri), self._exclusive():
-            same = next((m for m in self.versions() if (m.digest, m.tags.get("crm.files")) == (digest, files)), None)
-            kept = {
-                **{k: str(v)[:5000] for k, v in tags.items()},
-                **{f"metric.{k}": json.dumps(float(v)) for k, v in metrics.items()},
-                "digest": digest,
-                "crm.run_id": run_id,
-                "crm.files": files,
-            }
-            version = same.version if same else self._create(folder, run_id, kept)
-            if same:
-                for key, value in kept.items():
-                    self._client().set_model_version_tag(self.service, version, key, value)
-            self._client().set_registered_model_alias(self.service, CHALLENGER, version)
+        kept = {
+            **{k: str(v)[:5000] for k, v in tags.items()},
+            **{f"metric.{k}": json.dumps(float(v)) for k, v in metrics.items()},
+            "digest": digest,
+            "crm.run_id": run_id,
+            "crm.files": files,
+        }
+        with platform_errors(self.uri):
+            home = None if self._holding(digest, files) else self._upload(folder, run_id)
+            with self._exclusive():
+                same = self._holding(digest, files)
+                version = same.version if same else self._create(home or self._upload(folder, run_id), kept)
+                if same:
+                    for key, value in kept.items():
+                        self._client().set_model_version_tag(self.service, version, key, value)
+                self._client().set_registered_model_alias(self.service, CHALLENGER, version)
             return version
 
     def promote(self, version: str, expected: str | None) -> bool:
         """Make `version` the champion if the champion still is `expected` (None: there is none); False if it is not.
 
+        Of several processes that promote at once one wins: on a local store a lock file keeps the others out, on a
+        server `mlflow_lock`. What remains, for MLflow cannot set an alias on a condition: a process that stands still
+        between its last look at the lock and its write for longer than the lock's lease (a suspended machine) may
+        still write, and whoever sets the alias without `crm` asks no lock. Then this returns False where it can see
+        it, and `champion` is whatever was written last: always one whole registered version.
+
         Raises:
             ConfigError: no such version.
         """
-        with platform_errors(self.uri), self._exclusive():
+        with platform_errors(self.uri), self._exclusive() as held:
             champion = self.champion()
             if (champion.version if champion else None) != expected:
                 return False
             self._version(version)
+            if not held():
+                return False
             self._client().set_registered_model_alias(self.service, CHAMPION, version)
             now = self.champion()
             return now is not None and now.version == version
@@ -137,10 +147,17 @@ class Registry:
                 shutil.copytree(copy, into, dirs_exist_ok=True)
         return into
 
-    def _create(self, folder: Path, run_id: str, tags: Mapping[str, str]) -> str:
-        client = self._client()
+    def _holding(self, digest: str, files: str) -> RegisteredModel | None:
+        return next((m for m in self.versions() if (m.digest, m.tags.get("crm.files")) == (digest, files)), None)
+
+    def _upload(self, folder: Path, run_id: str) -> str:
+        """MLflow's id of the run whose artefacts now hold `folder` as `model/`."""
         home = mlflow_run_id(self.uri, self.service, run_id)
-        client.log_artifacts(home, str(folder), "model")
+        self._client().log_artifacts(home, str(folder), "model")
+        return home
+
+    def _create(self, home: str, tags: Mapping[str, str]) -> str:
+        client = self._client()
         if not _found(lambda: client.get_registered_model(self.service)):
             client.create_registered_model(self.service)
         source = f"{client.get_run(home).info.artifact_uri}/model"
@@ -174,9 +191,16 @@ class Registry:
     def _client(self) -> Any:
         return client_for(self.uri)
 
-    def _exclusive(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def _exclusive(self) -> Iterator[Callable[[], bool]]:
+        """No other process of ours in this registry; gives a function that says whether that still holds."""
         database = database_of(self.uri)
-        return locked(database.with_name("registry.lock")) if database else nullcontext()
+        if database is None:
+            with registry_lock(self.uri, self.service) as held:
+                yield held
+        else:
+            with locked(database.with_name("registry.lock")):
+                yield lambda: True
 
 
 def registry_for(context: Context) -> Registry:

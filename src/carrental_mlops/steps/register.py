@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, final
@@ -12,7 +13,9 @@ import numpy as np
 
 from carrental_mlops.core import Step, StepConfig, call, hook
 from carrental_mlops.data.model import Model
+from carrental_mlops.integrations.pins import distribution_of, pinned
 from carrental_mlops.steps.champion import PROFILE, Champion
+from carrental_mlops.steps.datasets import frame_digest
 from carrental_mlops.steps.drift import bins_to_json, profile
 from carrental_mlops.steps.evaluate import Evaluation
 from carrental_mlops.steps.gate import Verdict
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
 
 CARD = "model_card.md"
 """File beside a registered model."""
+REQUIREMENTS = "requirements.txt"
+"""File beside a registered model: the packages it was trained with, those that loading and scoring it need, pinned."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,11 @@ class RegisterConfig(StepConfig):
 
 def _some_text(result: Any, given: dict[str, Any]) -> str | None:
     return None if isinstance(result, str) and result.strip() else "returned no text"
+
+
+def _pins(model: Model) -> tuple[str, ...]:
+    library = distribution_of(type(model.estimator).__module__)
+    return pinned(["carrental-mlops", "numpy", "pandas", "skops", library])
 
 
 class RegisterStep(Step):
@@ -74,8 +84,16 @@ class RegisterStep(Step):
             (folder / CARD).write_text(card, encoding="utf-8")
             self.context.artefact(CARD).write_text(card, encoding="utf-8")
             (folder / PROFILE).write_text(bins_to_json(profile(train, model.columns)))
+            pins = _pins(model)
+            (folder / REQUIREMENTS).write_text("\n".join(pins) + "\n", encoding="utf-8")
             self.context.param("model_digest", digest)
-            registration = self._registered(Registration(digest), folder, evaluation, verdict, champion)
+            self.context.param("features", ", ".join(model.columns))
+            tags = {
+                "features": ", ".join(model.columns),
+                "pip_requirements": "\n".join(pins),
+                "crm.data.train": frame_digest(train),
+            }
+            registration = self._registered(Registration(digest), folder, tags, evaluation, verdict, champion)
         self.context.param("model_version", registration.version or "none")
         self.context.param("model_alias", registration.alias)
         self.context.log.info("register: %s", registration.reason)
@@ -100,7 +118,13 @@ class RegisterStep(Step):
         )
 
     def _registered(
-        self, asked: Registration, folder: Path, evaluation: Evaluation, verdict: Verdict, champion: Champion
+        self,
+        asked: Registration,
+        folder: Path,
+        tags: Mapping[str, str],
+        evaluation: Evaluation,
+        verdict: Verdict,
+        champion: Champion,
     ) -> Registration:
         if not verdict.passed:
             return replace(asked, reason=f"not registered: the gate said no ({'; '.join(verdict.reasons)})")
@@ -108,10 +132,16 @@ class RegisterStep(Step):
             return replace(asked, reason="not registered: a run in process stores nothing")
         if champion.digest == asked.digest:
             return replace(asked, version=champion.version, alias="champion", reason="it is the champion already")
-        from carrental_mlops.integrations.mlflow import registry_for
+        from carrental_mlops.integrations.mlflow import lineage, registry_for
 
         registry = registry_for(self.context)
-        tags = {"gate": json.dumps(verdict.checks), "threshold": repr(evaluation.threshold), "env": self.context.env}
+        tags = {
+            **tags,
+            **{f"crm.{name}": value for name, value in lineage(self.context, registry.uri).items()},
+            "gate": json.dumps(verdict.checks),
+            "threshold": repr(evaluation.threshold),
+            "env": self.context.env,
+        }
         figures = {name: value for name, value in evaluation.metrics.items() if np.isfinite(value)}
         version = registry.register(folder, asked.digest, self.context.run_id, tags, figures)
         return self._placed(registry, replace(asked, version=version, alias="challenger"), verdict, champion)

@@ -10,13 +10,13 @@ from typing import Any, ClassVar, final
 
 import pandas as pd
 
-from carrental_mlops import __version__
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context, Step, StepConfig, call, hook
 from carrental_mlops.data.model import Model
 from carrental_mlops.integrations.plots import bar_chart, line_chart
 from carrental_mlops.steps.champion import Champion
 from carrental_mlops.steps.curves import Curve
+from carrental_mlops.steps.datasets import frame_digest
 from carrental_mlops.steps.drift import profile, stability_index
 from carrental_mlops.steps.evaluate import Evaluation
 from carrental_mlops.steps.explain import Explanation
@@ -79,7 +79,6 @@ class ReportStep(Step):
         drift = _drift(model, train, test, champion)
         page = _rendered(
             context=self.context,
-            version=__version__,
             written=datetime.now(UTC),
             model=model,
             data=_data(train, test, self.config.columns),
@@ -92,6 +91,7 @@ class ReportStep(Step):
             importance=_importance(explanation),
             drift=drift,
             reference=f"what champion {champion.version} was trained on" if champion.profile else "the train rows",
+            lineage=_lineage(self.context),
             sections=call(self.sections, rows=test, evaluation=evaluation),
         )
         _write(self.context.artefact("report.html"), page)
@@ -128,9 +128,27 @@ def _data(train: pd.DataFrame, test: pd.DataFrame, columns: Columns) -> list[dic
                 "first": str(span.min()),
                 "last": str(span.max()),
                 "missing": float(rows.isna().to_numpy().mean()),
+                "digest": frame_digest(rows),
             }
         )
     return summaries
+
+
+def _lineage(context: Context) -> dict[str, str]:
+    from carrental_mlops.integrations.mlflow import lineage, tracking_uri
+
+    known = lineage(context, tracking_uri(context.root))
+    commit = known.get("git_commit", "not under git")
+    changed = " and changes that were not committed" if known.get("git_dirty") == "true" else ""
+    template = f"{known['template']} {known.get('template_version', '')}" if "template" in known else "none"
+    return {
+        "git commit": commit + changed,
+        "fingerprint of code and config": known.get("fingerprint", "not taken in process"),
+        "seed": str(context.seed),
+        "carrental-mlops": known["package_version"],
+        "template": template,
+        "MLflow run": known.get("mlflow_run_id", "none: in process nothing is tracked"),
+    }
 
 
 def _charts(curves: Mapping[str, Curve]) -> dict[str, str]:
