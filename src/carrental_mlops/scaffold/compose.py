@@ -12,7 +12,8 @@ from carrental_mlops.errors import TemplateError
 BASE = "_base"
 QUESTIONS = "cookiecutter.json"
 REPO_FOLDER = "{{cookiecutter.name}}"
-REQUIREMENTS = ("pipelines.txt", "dev.txt")
+REQUIREMENTS = {"pipelines.txt": "pipelines.txt", "repo.txt": "dev.txt"}
+"""Of the package: what it is called in a model repo."""
 _JUNK = {"__pycache__", ".DS_Store", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 
 
@@ -41,8 +42,8 @@ def compose(sources: Path, flavour: str, requirements: Path, version: str, into:
         for path in files_of(layer):
             if path.as_posix() != QUESTIONS:
                 _copy(layer / path, into / path)
-    for name in REQUIREMENTS:
-        _copy(requirements / name, into / REPO_FOLDER / "requirements" / name)
+    for name, theirs in REQUIREMENTS.items():
+        _copy(requirements / name, into / REPO_FOLDER / "requirements" / theirs)
     questions = _questions(sources / BASE) | _questions(sources / flavour)
     questions |= {"_crm_template": flavour, "_crm_version": version, "_copy_without_render": ["requirements/*"]}
     (into / QUESTIONS).write_text(json.dumps(questions, indent=2) + "\n", encoding="utf-8")

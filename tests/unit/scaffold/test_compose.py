@@ -22,7 +22,7 @@ def sources(tmp_path: Path) -> Path:
         (folder.parent / "cookiecutter.json").write_text(json.dumps(questions))
     requirements = tmp_path / "requirements"
     requirements.mkdir()
-    for name in ("pipelines.txt", "dev.txt"):
+    for name in ("pipelines.txt", "repo.txt"):
         (requirements / name).write_text("numpy==2.2.0\n")
     return tmp_path
 
