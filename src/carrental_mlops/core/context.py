@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
+import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,6 +66,8 @@ class Context:
     datasets: dict[str, Dataset] = field(default_factory=dict)
     on_progress: OnProgress | None = None
     """Called instead of the log."""
+    _folder: Path | None = field(default=None, init=False, repr=False, compare=False)
+    """Where artefacts are written, made for the first."""
 
     def metric(self, name: str, value: float) -> None:
         """Record `value` under `name` for the report, the gate and MLflow."""
@@ -78,9 +82,14 @@ class Context:
         self.datasets[name] = dataset
 
     def artefact(self, name: str) -> Path:
-        """A path to write one file to, such as `report.html`; the engine stores the file under `name`."""
-        folder = Path(tempfile.mkdtemp(prefix="crm-"))
-        self.artefacts[name] = folder / name
+        """A path to write one file to, such as `report.html`; the engine stores the file under `name`.
+
+        What the engine does not store is gone with this Context, at the latest when the process ends.
+        """
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix="crm-"))
+            weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
+        self.artefacts[name] = self._folder / name
         return self.artefacts[name]
 
     def progress(self, items: Iterable[T], total: int | None = None, label: str = "") -> Iterator[T]:
