@@ -12,7 +12,7 @@ from typing import Any
 from carrental_mlops.errors import CrmError, DataError, PlatformError
 from carrental_mlops.integrations.files import Entry, hidden
 
-_TRIES, _CONNECT_S = 4, 10
+_TRIES, _CONNECT_S = 3, 10
 _DENIED = ("AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
 
 
@@ -95,7 +95,7 @@ class S3Objects:
                 "max_pool_connections": 64,
             }
             self._client = s3fs.S3FileSystem(config_kwargs=settings, use_listings_cache=False)
-            self._client.retries = _TRIES
+            self._client.retries = 2  # times _TRIES of botocore, which does not repeat a body cut short
         return self._client
 
     def _call(self, method: str, **given: Any) -> dict[str, Any]:

@@ -87,6 +87,21 @@ def _narrowest(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column
 
 
+def times(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A text column as UTC times where every value is ISO 8601, all with or all without a zone; else as it is."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_string(column.type):
+        return column
+    for kind in (pa.timestamp("ns", "UTC"), pa.timestamp("ns")):
+        try:
+            return pc.cast(column, kind)
+        except pa.ArrowInvalid:
+            continue
+    return column
+
+
 def _stream(path: str, content: bytes | Path) -> Any:
     import pyarrow as pa
 
