@@ -24,7 +24,15 @@ class _Tree:
         self.classes: dict[str, ast.ClassDef] = {}
         tree = ast.parse(text)
         self.codes = set(_nested(compile(tree, filename, "exec", dont_inherit=True)))
+        self._texts: dict[tuple[int, str], str] = {}
         self._index(tree, "")
+
+    def text(self, line: int, name: str) -> str:
+        """The functions called `name` that begin on `line`; empty where there is none."""
+        key = (line, name)
+        if key not in self._texts:
+            self._texts[key] = "\n".join(_dump(node) for node in self.functions.get(key, []))
+        return self._texts[key]
 
     def _index(self, node: ast.AST, prefix: str) -> None:
         for child in ast.iter_child_nodes(node):
@@ -41,7 +49,10 @@ class _Tree:
             self._index(child, inner)
 
 
-@lru_cache(maxsize=512)
+_trees: dict[str, tuple[list[str], _Tree | None]] = {}
+"""Of each file its lines, the very list that `linecache` keeps until the file changes, and what they parse to."""
+
+
 def _parsed(text: str, filename: str) -> _Tree | None:
     try:
         return _Tree(text, filename)
@@ -52,7 +63,10 @@ def _parsed(text: str, filename: str) -> _Tree | None:
 def _tree_of(filename: str) -> _Tree | None:
     linecache.checkcache(filename)
     lines = linecache.getlines(filename)
-    return _parsed("".join(lines), filename) if lines else None
+    known = _trees.get(filename)
+    if known is None or known[0] is not lines:
+        known = _trees[filename] = lines, _parsed("".join(lines), filename) if lines else None
+    return known[1]
 
 
 def _nested(code: types.CodeType) -> Iterator[types.CodeType]:
@@ -66,9 +80,14 @@ def code_text(code: types.CodeType) -> str:
     """The syntax of the function that `code` was compiled from, or its instructions where the file has moved on."""
     tree = _tree_of(code.co_filename)
     if tree is not None and code in tree.codes:
-        found = tree.functions.get((code.co_firstlineno, code.co_name), [])
+        found = tree.text(code.co_firstlineno, code.co_name)
         if found:
-            return "\n".join(_dump(node) for node in found)
+            return found
+    return _listing(code)
+
+
+@lru_cache(maxsize=4096)
+def _listing(code: types.CodeType) -> str:
     return "\n".join(_instructions(code))
 
 
@@ -134,7 +153,8 @@ def _instructions(code: types.CodeType) -> Iterator[str]:
             yield f"{instruction.opname} {sorted(value, key=repr) if isinstance(value, frozenset) else value!r}"
 
 
-def references(code: types.CodeType) -> set[tuple[str, ...]]:
+@lru_cache(maxsize=4096)
+def references(code: types.CodeType) -> frozenset[tuple[str, ...]]:
     """`("np", "log")` for `np.log`: each global or enclosing name read, with the attributes read from it."""
     found: set[tuple[str, ...]] = set()
     for inner in _nested(code):
@@ -148,10 +168,11 @@ def references(code: types.CodeType) -> set[tuple[str, ...]]:
             chain = [str(instruction.argval)] if instruction.opname in _LOADS else []
         if chain:
             found.add(tuple(chain))
-    return found
+    return frozenset(found)
 
 
-def names_in(code: types.CodeType, package: str) -> set[tuple[str, str]]:
+@lru_cache(maxsize=4096)
+def names_in(code: types.CodeType, package: str) -> frozenset[tuple[str, str]]:
     """(module, name) of each import inside the function; the name is empty for `import module`."""
     found: set[tuple[str, str]] = set()
     for inner in _nested(code):
@@ -166,7 +187,7 @@ def names_in(code: types.CodeType, package: str) -> set[tuple[str, str]]:
                     found.add((module, ""))
             elif instruction.opname == "IMPORT_FROM":
                 found.add((module, str(instruction.argval)))
-    return found
+    return frozenset(found)
 
 
 def _absolute(name: str, level: int, package: str) -> str:
