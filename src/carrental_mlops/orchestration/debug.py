@@ -59,7 +59,7 @@ def stored_step(repo: ModelRepo, run: str, slot: str) -> StoredStep:
     """
     from carrental_mlops.orchestration.zenml_home import open_home
 
-    client = open_home(repo.root, repo.config.zenml.stack)
+    client = open_home(repo.root, repo.config.zenml.stack, repo.config.zenml.server)
     found = _find_run(client, run)
     settings = dict(found.config.extra.get("crm", {}))
     cls = _step_class(repo, settings.get("pipeline") or found.pipeline.name, slot)

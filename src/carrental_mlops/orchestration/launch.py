@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from carrental_mlops.config.models import StepOptions
 from carrental_mlops.core import Context, Pipeline, RunSummary, Step, run_in_process
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.core.runner import OnStep, StepOutcome
@@ -65,6 +67,7 @@ def _on_zenml(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_st
     except ModuleNotFoundError as error:
         fix = "uv sync, or: pip install 'carrental-mlops[pipelines]'; without ZenML: --engine local"
         raise ConfigError(f"`{error.name}` is not installed", fix) from error
+    options = repo.config.zenml
     return zenml.run(
         pipeline,
         repo.step_configs(pipeline),
@@ -72,12 +75,35 @@ def _on_zenml(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_st
         service=repo.config.service,
         env=request.env or repo.config.environments[0],
         seed=repo.config.seed,
-        stack=repo.config.zenml.stack,
+        stack=options.stack,
+        server=options.server,
         tracking_uri=repo.config.mlflow.tracking_uri,
         enable_cache=request.enable_cache,
         on_step=on_step,
         only_step=request.step,
+        steps=_step_options(repo, pipeline),
+        run_config=_run_config(repo),
+        on_success=pipeline.on_success,
+        on_failure=pipeline.on_failure,
     )
+
+
+def _step_options(repo: ModelRepo, pipeline: type[Pipeline]) -> dict[str, StepOptions]:
+    known = {slot for found in repo.pipelines().values() for slot in found.slots()}
+    for name in repo.config.zenml.steps.keys() - known:
+        place = repo.section.place(("zenml", "steps", name))
+        raise ConfigError(f"{place}: no pipeline has a step `{name}`", nearest(name, known))
+    return {slot: given for slot, given in repo.config.zenml.steps.items() if slot in pipeline.slots()}
+
+
+def _run_config(repo: ModelRepo) -> Path | None:
+    name = repo.config.zenml.run_config
+    if name is None:
+        return None
+    if not (repo.root / name).is_file():
+        place = repo.section.place(("zenml", "run_config"))
+        raise ConfigError(f"{place}: {repo.root / name} is not a file", "write it, or remove `run_config`")
+    return repo.root / name
 
 
 def planned_slots(pipeline: type[Pipeline], request: Request) -> list[str]:

@@ -10,14 +10,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from carrental_mlops.config.models import StepOptions
 from carrental_mlops.core.context import SEED, Context
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.runner import OnStep, RunSummary, StepOutcome
 from carrental_mlops.core.step import StepConfig
+from carrental_mlops.errors import ConfigError
 from carrental_mlops.integrations import mlflow
 from carrental_mlops.orchestration.recipe import OUTPUTS, RECIPE, recipe_of
 from carrental_mlops.orchestration.zenml_adapter import from_zenml
-from carrental_mlops.orchestration.zenml_compile import StepOptions, compile_pipeline
+from carrental_mlops.orchestration.zenml_compile import compile_pipeline
 from carrental_mlops.orchestration.zenml_context import watcher
 from carrental_mlops.orchestration.zenml_home import open_home, our_signals, without_integrations
 from carrental_mlops.orchestration.zenml_steps import as_step, needed
@@ -44,6 +46,7 @@ def run(
     env: str = "local",
     seed: int = 0,
     stack: str | None = None,
+    server: str | None = None,
     tracking_uri: str | None = None,
     enable_cache: bool = True,
     on_step: OnStep = lambda slot, outcome: None,
@@ -63,26 +66,27 @@ def run(
         env: environment name, recorded.
         seed: of every step.
         stack: a stack of the user's own ZenML; None is the repo's store in `.crm/`.
+        server: URL of the ZenML server that `stack` lives on.
         tracking_uri: MLflow's, where MLFLOW_TRACKING_URI is not set; None is the repo's store in `.crm/`.
         enable_cache: False runs every step.
         on_step: told before and after each step that runs in this process, and once of each cached one.
         only_step: run this slot and what it needs.
         steps: slot name to retries and resources.
-        run_config: a ZenML run configuration (YAML) laid over the rest.
+        run_config: a ZenML run configuration (YAML) below the rest; with a `schedule` it is registered, not run.
         on_success: given the summary of a run that went through.
         on_failure: given the summary so far and what failed.
 
     Raises:
         CrmError: as the step raised it, with the step's name in front.
         PlatformError: ZenML's store or MLflow cannot be reached.
-        ConfigError: no such stack or step.
+        ConfigError: no such stack or step, or a stack that cannot schedule.
     """
     context = Context(_run_name(pipeline), pipeline.name, "", service, env, seed, root.resolve(), stores=True)
-    client = open_home(root, stack)
+    client = open_home(root, stack, server)
     compiled = compile_pipeline(
         pipeline, configs, seed=seed, extra=_settings(context, tracking_uri), steps=steps, only_step=only_step,
         enable_cache=enable_cache, enable_step_logs=False, enable_pipeline_logs=False, enable_heartbeat=False,
-    ).with_options(run_name=context.run_id, config_path=str(run_config) if run_config else None)  # fmt: skip
+    ).with_options(run_name=_name(context, run_config), config_path=run_config and str(run_config))  # fmt: skip
     tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
     urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}
     recipe, progress = recipe_of(pipeline, configs, context), _Progress(pipeline, on_step)
@@ -92,7 +96,7 @@ def run(
             tracker.keep(RECIPE, recipe.to_json())
             _record_seeds(tracker, context, needed(pipeline, only_step))
             with our_signals(), nullcontext() if stack else without_integrations():
-                compiled()
+                _start(compiled)
             ran = steps_of(client, context.run_id)
             summary = summarise(pipeline, client, context.run_id, progress.seen, urls, ran)
             for slot, kept in cached_records(client, ran).items():
@@ -109,6 +113,25 @@ def run(
     if on_success:
         on_success(summary)
     return summary
+
+
+def _name(context: Context, run_config: Path | None) -> str:
+    """ZenML's name of the run: ours, or where it is scheduled one that each time makes anew."""
+    import yaml
+
+    asked = yaml.safe_load(run_config.read_text(encoding="utf-8")) if run_config else None
+    return f"{context.pipeline}-{{date}}-{{time}}" if "schedule" in (asked or {}) else context.run_id
+
+
+def _start(compiled: Any) -> None:
+    try:
+        compiled()
+    except ValueError as error:
+        if "does not support scheduling" not in str(error):
+            raise
+        raise ConfigError(
+            str(error).split(". ")[0], "name a stack whose orchestrator schedules: zenml.stack, or remove `schedule`"
+        ) from error
 
 
 def _tell_failure(

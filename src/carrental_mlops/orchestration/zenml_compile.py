@@ -3,40 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from carrental_mlops.config.models import StepOptions
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import StepConfig
 from carrental_mlops.errors import ConfigError, nearest
 from carrental_mlops.orchestration.zenml_steps import LeftOut, ZenSlot, needed, zen_step
 
 
-@dataclass(frozen=True)
-class StepOptions:
-    """What a stack gives one step."""
+def _arguments(options: StepOptions) -> dict[str, Any]:
+    """`options` as arguments of a ZenML step."""
+    from zenml.config import ResourceSettings
+    from zenml.config.retry_config import StepRetryConfig
 
-    retries: int = 0
-    """Further tries after a failure."""
-    retry_delay_s: int = 10
-    cpus: float | None = None
-    gpus: int | None = None
-    memory: str | None = None
-    """Such as `8GB`."""
-
-    def zenml(self) -> dict[str, Any]:
-        """The same as arguments of a ZenML step."""
-        from zenml.config import ResourceSettings
-        from zenml.config.retry_config import StepRetryConfig
-
-        found: dict[str, Any] = {}
-        if self.retries:
-            found["retry"] = StepRetryConfig(max_retries=self.retries, delay=self.retry_delay_s)
-        wanted = {"cpu_count": self.cpus, "gpu_count": self.gpus, "memory": self.memory}
-        given = {k: v for k, v in wanted.items() if v is not None}
-        if given:
-            found["settings"] = {"resources": ResourceSettings(**given)}
-        return found
+    found: dict[str, Any] = {}
+    if options.retries:
+        found["retry"] = StepRetryConfig(max_retries=options.retries, delay=options.retry_delay_s)
+    wanted = {"cpu_count": options.cpus, "gpu_count": options.gpus, "memory": options.memory}
+    given = {k: v for k, v in wanted.items() if v is not None}
+    if given:
+        found["settings"] = {"resources": ResourceSettings(**given)}
+    return found
 
 
 def compile_pipeline(
@@ -76,7 +64,7 @@ def compile_pipeline(
     def connect() -> None:
         bound: dict[str, Any] = {}
         for slot, cls in slots.items():
-            given = (steps or {}).get(slot, StepOptions()).zenml()
+            given = _arguments((steps or {}).get(slot, StepOptions()))
             bound[slot] = (
                 ZenSlot(cls, values[slot], zen_step(cls, slot, values[slot], seed, given))
                 if slot in wanted

@@ -33,18 +33,21 @@ _opened: list[Path | None] = []
 """The home that ZenML's singletons in this process belong to."""
 
 
-def open_home(root: Path, stack: str | None = None) -> Any:
+def open_home(root: Path, stack: str | None = None, server: str | None = None) -> Any:
     """ZenML's client for the repo at `root`, its store made or upgraded; call before anything imports zenml.
 
     Args:
         root: the model repo; its store is `.crm/zenml`, whose paths follow when the repo was moved.
         stack: name of a stack in the user's own ZenML (ZENML_CONFIG_PATH, a login, or ZENML_STORE_URL).
+        server: URL of the server that the stack lives on, where ZENML_STORE_URL is not set.
 
     Raises:
         ConfigError: no such stack.
         PlatformError: the store cannot be opened.
     """
     home = _choose_home(root, stack)
+    if stack and server:
+        os.environ.setdefault("ZENML_STORE_URL", server)
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)
