@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from carrental_mlops.config.variables import REDIS_URL, online_url
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 TIMESTAMP = "event_timestamp"
-REDIS_URL = "CRM_REDIS_URL"
-"""Environment variable: `redis://user:password@host:port/db` (`rediss://` for TLS); unset means SQLite."""
 _FOLDER = Path(".crm") / "feast"
 
 
@@ -65,10 +64,11 @@ def history_views(feature_set: Features) -> list[Any]:
     There is no ttl: the newest snapshot holds however old it is, as in `join_as_of`.
     """
     with quiet():
-        from feast import Entity, FeatureView, Field, FileSource
+        from feast import Entity, FeatureView, Field, FileSource, ValueType
         from feast.types import Float64
 
-        entities = {h.entity: Entity(name=h.entity, join_keys=[h.entity]) for h in feature_set.history}
+        keys = {h.entity for h in feature_set.history}  # UNKNOWN: Feast reads the key's type from the table
+        entities = {k: Entity(name=k, join_keys=[k], value_type=ValueType.UNKNOWN) for k in sorted(keys)}
         views = [
             FeatureView(
                 name=h.view,
@@ -146,14 +146,14 @@ def open_store(context: Context, folder: Path, online: Mapping[str, Any] | None 
 
 
 def online_config(folder: Path, url: str | None = None) -> dict[str, Any]:
-    """Feast's `online_store` section: Redis at `url` or $CRM_REDIS_URL, otherwise SQLite in `folder`.
+    """Feast's `online_store` section: Redis at $CRM_REDIS_URL or `url`, otherwise SQLite in `folder`.
 
     Redis writes without Feast's timestamp check, which silently drops a corrected value of the same day.
 
     Raises:
         ConfigError: the URL is not one of Redis, or its password holds a comma, which Feast cannot pass on.
     """
-    url = url or os.environ.get(REDIS_URL)
+    url = online_url(url)
     if not url:
         return {"type": "sqlite", "path": str(folder / "online.db")}
     parts = urlsplit(url)

@@ -223,3 +223,13 @@ def test_what_cannot_be_joined_is_refused_by_name(context: Context, spoil: objec
 def test_importing_our_module_does_not_import_feast() -> None:
     code = "import sys, carrental_mlops.integrations.feast; sys.exit('feast' in sys.modules or 'redis' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_repos_views_are_made_without_a_warning() -> None:
+    code = (
+        "from carrental_mlops.data.features import FeatureSet, History\n"
+        "from carrental_mlops.integrations.feast import history_views\n"
+        "history_views(type('F', (FeatureSet,), {'history': (History('v', 'k'),)}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "value_type" not in done.stderr

@@ -90,3 +90,11 @@ def test_an_empty_or_one_sided_part_is_refused() -> None:
         _split(test_from="2030-01-01")
     with pytest.raises(DataError, match="all have the label"):
         _split(rows=_rows().assign(y=0))
+
+
+def test_a_simulation_too_small_for_its_tune_rows_is_told_what_is_enough() -> None:
+    rows = _rows().assign(y=lambda r: r["at"].dt.day % 2).astype({"y": int})
+    rows.loc[(rows["at"] >= "2026-03-08") & (rows["at"] < "2026-03-31"), "y"] = 0
+    with pytest.raises(DataError, match="tune rows all have the label 0") as error:
+        _split(rows=rows)
+    assert "sim://fraud?rows=60000" in error.value.fix and "tune_share" in error.value.fix
