@@ -24,11 +24,12 @@ def first_commit(repo: Path, message: str) -> str:
     """
     _git(repo, "init", "--quiet", "--initial-branch=main")
     _git(repo, "add", "--all", "--force")
-    quiet = ["-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", "-c", "user.useConfigOnly=true"]
+    settings = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "user.useConfigOnly=true", "maintenance.auto=false")
+    quiet = [word for setting in settings for word in ("-c", setting)]
     commit = ["commit", "--quiet", "--message", message]
     if _run(repo, *quiet, *commit).returncode:
         _git(repo, *quiet, "-c", "user.name=crm", "-c", "user.email=crm@localhost", *commit)
-    return _git(repo, "rev-parse", "HEAD")
+    return (repo / ".git" / "refs" / "heads" / "main").read_text(encoding="ascii").strip()
 
 
 def _git(repo: Path, *arguments: str) -> str:

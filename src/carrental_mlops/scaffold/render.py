@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -16,6 +14,7 @@ from carrental_mlops.scaffold.catalogue import describe, template_dir
 from carrental_mlops.scaffold.compose import QUESTIONS, REPO_FOLDER, files_of
 from carrental_mlops.scaffold.git import first_commit
 from carrental_mlops.scaffold.ownership import record
+from carrental_mlops.scaffold.scratch import scratch
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,8 @@ class NewRepo:
 def new_repo(template: str, answers: Mapping[str, str], parent: Path, *, dry_run: bool = False) -> NewRepo:
     """Render `template` into `parent/<name>` with a first commit.
 
-    The repo is made in a hidden folder beside its place and renamed in one step, so that an interrupt leaves nothing.
+    The repo is made in a hidden folder beside its place and renamed in one step, so that an interrupt leaves nothing;
+    what a killed process left there, the next call removes.
 
     Args:
         template: a name of the catalogue.
@@ -56,8 +56,8 @@ def new_repo(template: str, answers: Mapping[str, str], parent: Path, *, dry_run
         full = complete(about.questions, answers)
         target = parent / full["name"]
         _check_place(target)
-        with _scratch(None if dry_run else parent) as scratch:
-            made = _generate(source, full, scratch)
+        with _scratch(None if dry_run else parent) as folder:
+            made = _generate(source, full, folder)
             record(made, about.name, about.version, full)
             files = tuple(p.as_posix() for p in files_of(made))
             commit = None
@@ -76,18 +76,19 @@ def _check_place(target: Path) -> None:
 
 @contextmanager
 def _scratch(parent: Path | None) -> Iterator[Path]:
-    try:
-        folder = Path(tempfile.mkdtemp(prefix=".crm-new-", dir=parent))
-    except OSError as error:
-        raise TemplateError(f"cannot write in {parent}: {error.strerror}", "crm new --dir FOLDER_OF_YOURS") from error
-    try:
-        yield folder
-    except OSError as error:
-        raise TemplateError(
-            f"cannot write the new repo: {error}", "free some space, or choose another --dir"
-        ) from error
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with ExitStack() as held:
+        try:
+            folder = held.enter_context(scratch(parent))
+        except OSError as error:
+            raise TemplateError(
+                f"cannot write in {parent}: {error.strerror}", "crm new --dir FOLDER_OF_YOURS"
+            ) from error
+        try:
+            yield folder
+        except OSError as error:
+            raise TemplateError(
+                f"cannot write the new repo: {error}", "free some space, or choose another --dir"
+            ) from error
 
 
 def _move(made: Path, target: Path) -> None:
@@ -118,12 +119,9 @@ def _check_names(source: Path, context: dict[str, Any]) -> None:
     """Refuse a template whose links or rendered names lead out of the repo folder."""
     from cookiecutter.utils import create_env_with_context
 
-    environment = create_env_with_context(context)
-    for path in files_of(source):
-        if path.parts[0] != REPO_FOLDER:
-            continue
-        rendered = PurePosixPath(environment.from_string(path.as_posix()).render(**context))
-        if rendered.is_absolute() or ".." in rendered.parts:
+    paths = "\n".join(p.as_posix() for p in files_of(source) if p.parts[0] == REPO_FOLDER)
+    for rendered in create_env_with_context(context).from_string(paths).render(**context).split("\n"):
+        if rendered.startswith("/") or ".." in PurePosixPath(rendered).parts:
             raise TemplateError(
-                f"{path} of {source.name} renders to {rendered}, outside the new repo", f"rename {path}"
+                f"a path of {source.name} renders to {rendered}, outside the new repo", f"ls -R {source}"
             )

@@ -102,6 +102,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _card(cls: type[Step], order: int) -> dict[str, Any]:
+    from carrental_mlops.core.binding import SHARED
+
     model = cls.config_model()
     fields = model.model_json_schema().get("properties", {})
     return {
@@ -120,7 +122,7 @@ def _card(cls: type[Step], order: int) -> dict[str, Any]:
                 "description": " ".join((field.description or "").split()),
             }
             for name, field in model.model_fields.items()
-            if name != "columns"
+            if name not in SHARED
         },
         "hooks": [{**_hook(cls, name), "imports": _hook_imports(cls, name)} for name in _hook_names(cls)],
     }

@@ -124,9 +124,9 @@ def test_without_git_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.slow
-def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
-    tools, place = tmp_path / "tools", tmp_path / "place"
+def started_and_waiting(tmp_path: Path, place: Path) -> subprocess.Popen[bytes]:
+    """`crm new` in a process group of its own, halted in `git add`."""
+    tools = tmp_path / "tools"
     tools.mkdir()
     place.mkdir()
     (tools / "git").write_text(
@@ -143,10 +143,30 @@ def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
     while not (tmp_path / "waiting").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert list(place.iterdir())
+    return process
+
+
+@pytest.mark.slow
+def test_an_interrupt_leaves_nothing(tmp_path: Path) -> None:
+    process = started_and_waiting(tmp_path, tmp_path / "place")
     os.killpg(process.pid, signal.SIGINT)
     _, told = process.communicate(timeout=30)
     assert process.returncode == 130, told
-    assert list(place.iterdir()) == []
+    assert list((tmp_path / "place").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_what_a_killed_process_left_goes_with_the_next_call_and_a_living_ones_stays(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    process = started_and_waiting(tmp_path, place)
+    (left,) = place.iterdir()
+    new_repo("fraud-realtime", {"name": "beside"}, place)
+    assert left.is_dir()
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=30)
+    assert left.is_dir()
+    new_repo("fraud-realtime", {"name": "after"}, place)
+    assert sorted(p.name for p in place.iterdir()) == ["after", "beside"]
 
 
 @pytest.mark.parametrize("bad", ["{{'..'}}", "{{'/etc'}}"])
