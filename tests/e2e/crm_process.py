@@ -54,7 +54,7 @@ class Running:
         self._reader = Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def wait_for(self, text: str, timeout_s: float = 240) -> bool:
+    def wait_for(self, text: str, timeout_s: float = 400) -> bool:
         """True once a line of stderr holds `text`, False when the process ended without it."""
         deadline = time.monotonic() + timeout_s
         while not any(text in line for line in self.lines):
@@ -73,7 +73,7 @@ class Running:
         else:
             self.process.send_signal(number)
 
-    def wait(self, timeout_s: float = 240) -> int:
+    def wait(self, timeout_s: float = 400) -> int:
         """Its exit code."""
         code = self.process.wait(timeout_s)
         self._reader.join(10)
@@ -98,7 +98,7 @@ class Running:
 def started(arguments: list[str], repo: Path, environment: Mapping[str, str] | None = None) -> Iterator[Running]:
     """`crm` with these arguments in `repo`; whatever is left of its group is killed at the end."""
     process = subprocess.Popen(
-        [CRM, *arguments] if arguments[0] == "run" else arguments,
+        [CRM, *arguments] if arguments[0] in ("run", "runs", "config") else arguments,
         cwd=repo,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | dict(environment or {}),
         stdout=subprocess.DEVNULL,
