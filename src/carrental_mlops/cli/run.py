@@ -112,6 +112,7 @@ def _plan(repo: ModelRepo, request: Request, as_json: bool) -> None:
 
 
 def _planned(repo: ModelRepo, pipeline: type[Pipeline], request: Request) -> list[dict[str, Any]]:
+    from carrental_mlops.core.binding import SHARED
     from carrental_mlops.orchestration.launch import planned_slots
 
     configs, slots = repo.step_configs(pipeline), pipeline.slots()
@@ -119,7 +120,7 @@ def _planned(repo: ModelRepo, pipeline: type[Pipeline], request: Request) -> lis
         {
             "slot": slot,
             "class": f"{slots[slot].__module__}.{slots[slot].__name__}",
-            "set": {k: v for k, v in configs[slot].model_dump(exclude_unset=True).items() if k != "columns"},
+            "set": {k: v for k, v in configs[slot].model_dump(exclude_unset=True).items() if k not in SHARED},
         }
         for slot in planned_slots(pipeline, request)
     ]

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.core.binding import SHARED
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.errors import ConfigError, nearest
 
@@ -62,7 +63,7 @@ def schema(repo: ModelRepo) -> dict[str, Any]:
     for slot, model in _step_models(repo).items():
         part = model.model_json_schema()
         definitions |= part.pop("$defs", {})
-        part["properties"] = {k: v for k, v in part.get("properties", {}).items() if k != "columns"}
+        part["properties"] = {k: v for k, v in part.get("properties", {}).items() if k not in SHARED}
         part["required"] = []
         slots[slot] = part
     steps = {"type": "object", "additionalProperties": False, "properties": slots}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from carrental_mlops.config.variables import REDIS_URL
 from carrental_mlops.errors import DataError, PlatformError
 from carrental_mlops.integrations.feast_store import (
-    REDIS_URL,
     TIMESTAMP,
     Features,
     Floats,
@@ -29,6 +28,7 @@ from carrental_mlops.integrations.feast_store import (
     write_parquet,
     write_tables,
 )
+from carrental_mlops.integrations.feast_views import Materialised, fill_view
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -37,16 +37,6 @@ if TYPE_CHECKING:
 
 _BATCH = 2_000
 """Entities read, compared and written at a time: what a kill can cost."""
-
-
-@dataclass(frozen=True)
-class Materialised:
-    """What one materialisation did to one view."""
-
-    entities: int
-    """Entities that have, or once had, a snapshot."""
-    written: int
-    """Those whose values differed online and were written."""
 
 
 def materialise(
@@ -63,13 +53,13 @@ def materialise(
 
     Args:
         context: the run; its root gets `.crm/feast`.
-        feature_set: names the histories; further references are materialised by whoever makes them.
+        feature_set: names the histories.
         tables: snapshots by view name: key, `event_timestamp` (UTC), float64 features.
-        views: the repo's `feature_views.VIEWS`, registered as well.
-        redis_url: online store; otherwise $CRM_REDIS_URL, otherwise SQLite.
+        views: the repo's `feature_views.VIEWS`; those that are `online` are filled from their own sources.
+        redis_url: online store, `feast.online` of crm.yaml; $CRM_REDIS_URL goes before it; without both, SQLite.
 
     Returns:
-        By view name, what was done.
+        By view name, what was done; the repo's own views stand after the histories.
 
     Raises:
         ConfigError: the Redis URL is not one.
@@ -81,7 +71,8 @@ def materialise(
         write_tables(folder, feature_set, tables)
         store = open_store(context, folder, online_config(folder, redis_url))
         apply(store, folder, feature_set, views, context.root)
-        return {h.view: _fill(context, store, h, _newest(folder, h, tables[h.view])) for h in feature_set.history}
+        done = {h.view: _fill(context, store, h, _newest(folder, h, tables[h.view])) for h in feature_set.history}
+        return done | {name: fill_view(context, store, name, _BATCH) for name in _online_views(views, done)}
 
 
 def read_online(
@@ -93,7 +84,7 @@ def read_online(
         context: gives repo and service.
         feature_set: names the features.
         entity_rows: n keys: rows (`[{"customer_id": 7}, …]`), columns, or a frame; a missing key counts as unseen.
-        redis_url: online store; otherwise $CRM_REDIS_URL, otherwise SQLite.
+        redis_url: online store, `feast.online` of crm.yaml; $CRM_REDIS_URL goes before it; without both, SQLite.
 
     Raises:
         ConfigError: the Redis URL is not one.
@@ -116,6 +107,12 @@ def read_online(
             for name, values in _read(store, view, names, _keys(store, view, frame)).items()
         }
     return count_unseen(read, feature_set)
+
+
+def _online_views(views: Iterable[Any] | None, done: Mapping[str, Any]) -> list[str]:
+    from feast import FeatureView
+
+    return [v.name for v in views or () if isinstance(v, FeatureView) and v.online and v.name not in done]
 
 
 @contextmanager

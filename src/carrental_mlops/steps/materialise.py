@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar, final
 
+from carrental_mlops.config.models import Feast
 from carrental_mlops.core import Step, StepConfig
 from carrental_mlops.data.aggregate import FeatureTables
 from carrental_mlops.data.features import FeatureSet
+from carrental_mlops.steps.features import own_views
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class Materialisation:
     stored: bool
     """False for a run in process, which stores nothing."""
     rows: Mapping[str, int] = field(default_factory=dict)
-    """View name to rows of its snapshots."""
+    """View name to rows of its snapshots; of a view of the team's own, to its entities."""
 
 
 class MaterialiseConfig(StepConfig):
-    """No settings: the online store is the environment's."""
+    """Settings of `MaterialiseStep`."""
+
+    feast: Feast = Feast()
+    """Filled from the top level of crm.yaml."""
 
 
 class MaterialiseStep(Step):
@@ -34,7 +39,7 @@ class MaterialiseStep(Step):
 
     @final
     def run(self, *, tables: FeatureTables) -> Materialisation:
-        """What was materialised from `tables`.
+        """What was materialised from `tables`, and from the repo's own views where `stored` names features of theirs.
 
         Raises:
             DataError: a table, key, timestamp or feature is missing.
@@ -43,8 +48,10 @@ class MaterialiseStep(Step):
         rows = {view: len(table) for view, table in tables.tables.items()}
         for view, count in rows.items():
             self.context.metric(f"snapshots_{view}", count)
-        if self.context.stores and self.feature_set.history:
+        if self.context.stores and self.feature_set.references():
             from carrental_mlops.integrations.feast import materialise
 
-            materialise(self.context, self.feature_set, tables.tables)
+            views = own_views(self.feature_set)
+            done = materialise(self.context, self.feature_set, tables.tables, views, self.config.feast.online)
+            rows |= {view: made.entities for view, made in done.items() if view not in rows}
         return Materialisation(self.context.stores, rows)

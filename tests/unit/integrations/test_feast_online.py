@@ -18,7 +18,7 @@ from carrental_mlops.data.aggregate import aggregate
 from carrental_mlops.data.features import FeatureSet, History
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.integrations import feast as crm_feast
-from carrental_mlops.integrations.feast_store import feast_folder, online_config, open_store, quiet
+from carrental_mlops.integrations.feast_store import online_config, quiet
 
 pytestmark = pytest.mark.slow
 
@@ -145,27 +145,84 @@ def test_a_repo_that_cannot_be_written_is_a_platform_error(context: Context) -> 
         crm_feast.materialise(context, Features, tables())
 
 
-def test_a_teams_own_online_view_is_read_beside_the_histories(context: Context) -> None:
+class Wider(Features):
+    stored = ("loyalty:tier",)
+
+
+def own_view(**settings: bool) -> list[object]:
+    """A team's own feature_views.VIEWS: the histories and a view on a Parquet file of the repo."""
     from feast import Entity, FeatureView, Field, FileSource
-    from feast.types import Float64
+    from feast.types import Float64, String
 
-    class Wider(Features):
-        stored = ("loyalty:tier",)
-
-    frame = pd.DataFrame({"customer_id": [1, 2], "at": pd.Timestamp("2026-01-01", tz="UTC"), "tier": [0.1, 0.2]})
-    frame.to_parquet(context.root / "loyalty.parquet")
     with quiet():
         view = FeatureView(
             name="loyalty",
             entities=[Entity(name="customer_id", join_keys=["customer_id"])],
-            schema=[Field(name="tier", dtype=Float64)],
+            schema=[Field(name="tier", dtype=Float64), Field(name="club", dtype=String)],
             source=FileSource(name="loyalty", path="loyalty.parquet", timestamp_field="at"),
+            **settings,
         )
-        crm_feast.materialise(context, Wider, tables(), [*crm_feast.history_views(Wider), view])
-        folder = feast_folder(context)
-        open_store(context, folder, online_config(folder)).write_to_online_store("loyalty", df=frame)
-    read = crm_feast.read_online(context, Wider, {"customer_id": [2, 1, 9], "branch_id": ["b1"] * 3})
-    np.testing.assert_array_equal(read["loyalty__tier"], [0.2, 0.1, np.nan])
+    return [*crm_feast.history_views(Wider), view]
+
+
+def loyalty(tiers: dict[str, list[float]]) -> pd.DataFrame:
+    """Rows by day; the n-th value of a day is customer n's."""
+    rows = [
+        {"customer_id": n, "at": pd.Timestamp(day, tz="UTC"), "tier": tier, "club": f"c{n}"}
+        for day, values in tiers.items()
+        for n, tier in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_a_teams_own_view_is_materialised_and_read_beside_the_histories(context: Context) -> None:
+    path = context.root / "loyalty.parquet"
+    loyalty({"2020-01-01": [9.0, 9.0, 0.3], "2026-01-01": [0.1, 0.2], "2999-01-01": [7.0]}).to_parquet(path)
+    keys = {"customer_id": [1, 0, 2, 9], "branch_id": ["b1"] * 4}
+    done = crm_feast.materialise(context, Wider, tables(), own_view())
+    assert (done["loyalty"].entities, done["loyalty"].written) == (3, 3)
+    np.testing.assert_array_equal(crm_feast.read_online(context, Wider, keys)["loyalty__tier"], [0.2, 0.1, 0.3, np.nan])
+    assert crm_feast.materialise(context, Wider, tables(), own_view())["loyalty"].written == 0
+    loyalty({"2020-01-01": [9.0, 9.0, 0.3], "2026-01-01": [0.1, 0.5]}).to_parquet(path)
+    assert crm_feast.materialise(context, Wider, tables(), own_view())["loyalty"].written == 1
+    rows = pd.DataFrame(keys).assign(at=pd.Timestamp("2026-06-01", tz="UTC"))
+    offline = crm_feast.join_historical(context, Wider, tables(), rows, COLUMNS, own_view())
+    online = crm_feast.read_online(context, Wider, keys)["loyalty__tier"]
+    np.testing.assert_array_equal(online, offline["loyalty__tier"].to_numpy())
+
+
+def test_a_view_that_is_not_online_is_left_alone_and_a_missing_source_is_named(context: Context) -> None:
+    path = context.root / "loyalty.parquet"
+    loyalty({"2026-01-01": [0.1]}).to_parquet(path)
+    assert "loyalty" not in crm_feast.materialise(context, Wider, tables(), own_view(online=False))
+    views = own_view()
+    path.unlink()
+    with pytest.raises((DataError, PlatformError, FileNotFoundError)) as caught:
+        crm_feast.materialise(context, Wider, tables(), views)
+    assert "loyalty" in str(caught.value)
+
+
+def test_the_step_materialises_the_repos_own_views(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from carrental_mlops.data.aggregate import FeatureTables
+    from carrental_mlops.steps import MaterialiseStep
+
+    package = tmp_path / "src" / "loyal_repo"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "features.py").write_text("from test_feast_online import Wider as Base\nclass Wider(Base): ...\n")
+    (package / "feature_views.py").write_text("from test_feast_online import own_view\nVIEWS = own_view()\n")
+    monkeypatch.syspath_prepend(str(package.parent))
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    loyalty({"2026-01-01": [0.1, 0.2]}).to_parquet(context.root / "loyalty.parquet")
+    import loyal_repo.features
+
+    made = type("Materialise", (MaterialiseStep,), {"feature_set": loyal_repo.features.Wider})
+    done = made(context=context).run(tables=FeatureTables(tables()))
+    assert done.rows["loyalty"] == 2
+    keys = {"customer_id": [1], "branch_id": ["b1"]}
+    assert crm_feast.read_online(context, Wider, keys)["loyalty__tier"] == [0.2]
 
 
 FILL = """
