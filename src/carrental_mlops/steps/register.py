@@ -55,8 +55,9 @@ def _some_text(result: Any, given: dict[str, Any]) -> str | None:
 
 
 def _pins(model: Model) -> tuple[str, ...]:
-    library = distribution_of(type(model.estimator).__module__)
-    return pinned(["carrental-mlops", "numpy", "pandas", "skops", library])
+    if model.booster is not None:
+        return pinned(["carrental-mlops", "numpy", "pandas", "lightgbm"])
+    return pinned(["carrental-mlops", "numpy", "pandas", "skops", distribution_of(type(model.estimator).__module__)])
 
 
 class RegisterStep(Step):

@@ -101,6 +101,9 @@ def test_the_first_that_passes_is_champion_then_only_a_better_one(tmp_path: Path
     assert first.alias == "champion"
     now = champion(tmp_path)
     assert now.version == first.version and now.model is not None and set(now.profile) == {"a", "b"}
+    [pins] = (tmp_path / ".crm" / "mlartifacts").rglob("requirements.txt")
+    assert "\nlightgbm==" in pins.read_text()
+    assert "skops" not in pins.read_text(), "a booster needs none"
     assert np.array_equal(now.model.score(rows()), model().score(rows()))
 
     assert register(tmp_path, model(), champion=now).reason == "it is the champion already"
