@@ -1,0 +1,152 @@
+"""Every command on bad input: an exit code that says whose fault it is, a mend, and no traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from carrental_mlops.cli.main import Commands, app
+
+IN_A_REPO = [
+    ("run", "counting"),
+    ("run", "counting", "--dry-run"),
+    ("pipelines", "list"),
+    ("pipelines", "show", "counting"),
+    ("config", "show"),
+    ("config", "explain", "service"),
+    ("config", "set", "tier=1"),
+    ("config", "validate"),
+    ("config", "schema"),
+    ("steps", "override", "train", "--hook", "sample_weight"),
+    ("runs", "list"),
+    ("runs", "compare", "a", "b"),
+    ("runs", "diff", "a", "b"),
+    ("debug", "latest", "count"),
+    ("reproduce", "tiny@1"),
+    ("report", "open", "--print"),
+]
+"""Commands that read a model repo, with arguments that a good repo would take."""
+FREE = [
+    ("new", "--dry-run"),
+    ("templates", "list"),
+    ("templates", "show", "fraud-realtime"),
+    ("steps", "list"),
+    ("steps", "show", "train"),
+    ("hooks",),
+    ("doctor",),
+    ("version",),
+]
+UNKNOWN = [
+    ("templates", "show", "frod"),
+    ("new", "--template", "frod", "--no-input"),
+    ("new", "--set", "tier=9", "--no-input"),
+    ("steps", "show", "trian"),
+    ("steps", "override", "trian"),
+    ("hooks", "trian"),
+    ("pipelines", "show", "cuonting"),
+    ("config", "explain", "teir"),
+    ("config", "show", "--env", "prdo"),
+    ("config", "set", "steps.count.upot=1"),
+    ("config", "set", "nonsense"),
+    ("run", "cuonting"),
+    ("run", "counting", "--step", "duoble", "--dry-run"),
+    ("run", "counting", "--set", "nonsense"),
+    ("run", "counting", "--set", "steps.count.upto=many", "--engine", "local"),
+    ("run", "counting", "--env", "prdo"),
+    ("reproduce", "tiny"),
+    ("report", "open", "--print"),
+]
+BROKEN = {
+    "not YAML": "service: [\n",
+    "no mapping": "- one\n",
+    "empty": "",
+    "a key twice": "service: a\nservice: b\n",
+    "binary": "\x00\x01",
+}
+HEAVY = {"pandas", "zenml", "mlflow", "feast", "sklearn", "lightgbm"}
+HELP = """
+import sys
+from carrental_mlops.cli.main import main
+try:
+    main({arguments!r})
+except SystemExit as done:
+    assert not done.code, done.code
+print("loaded:", *sorted({heavy!r} & set(sys.modules)))
+"""
+
+
+def _leaves() -> list[tuple[str, ...]]:
+    root = typer.main.get_command(app)
+    found: list[tuple[str, ...]] = []
+    for name in Commands.summaries:
+        _, command, _ = root.resolve_command(typer.Context(root), [name])
+        inner = getattr(command, "commands", None)
+        found += [(name, sub) for sub in inner] if inner else [(name,)]
+    return found
+
+
+def _names(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    return next(leaf for leaf in _leaves() if arguments[: len(leaf)] == leaf)
+
+
+def test_every_command_is_tried_here() -> None:
+    assert {_names(a) for a in [*IN_A_REPO, *FREE]} == set(_leaves())
+
+
+def _told_off(told, code: int = 1) -> None:
+    assert told.code == code, told.err
+    assert told.err.startswith("error: ") and "\nFix: " in told.err and "Traceback" not in told.err
+
+
+@pytest.mark.parametrize("arguments", IN_A_REPO, ids=" ".join)
+def test_outside_a_repo_a_command_says_so(
+    crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    told = crm(*arguments)
+    _told_off(told)
+    assert "not inside a model repo" in told.err
+    _told_off(crm(*arguments, "--repo", str(tmp_path / "nowhere")))
+
+
+@pytest.mark.parametrize("what", BROKEN)
+@pytest.mark.parametrize("arguments", [a for a in IN_A_REPO if a[0] != "report"], ids=" ".join)
+def test_a_broken_crm_yaml_is_named(crm, tiny_repo: Path, arguments: tuple[str, ...], what: str) -> None:
+    (tiny_repo / "config" / "crm.yaml").write_text(BROKEN[what])
+    told = crm(*arguments)
+    if arguments[:2] == ("config", "show") and what == "empty":
+        assert told.code == 0  # nothing is set, and that is what it shows
+        return
+    _told_off(told)
+    assert "crm.yaml" in told.err or "is missing" in told.err
+
+
+@pytest.mark.parametrize("arguments", UNKNOWN, ids=" ".join)
+def test_an_unknown_name_or_value_is_told_off(crm, tiny_repo: Path, arguments: tuple[str, ...]) -> None:
+    told = crm(*arguments)
+    assert told.code in (1, 2), told.err
+    assert "Traceback" not in told.err and ("Fix: " in told.err or "Error: " in told.err)
+
+
+@pytest.mark.parametrize("leaf", _leaves(), ids=" ".join)
+def test_an_unknown_option_is_a_usage_error(crm, leaf: tuple[str, ...]) -> None:
+    told = crm(*leaf, "--no-such-option")
+    assert told.code == 2 and "--no-such-option" in told.err and "Traceback" not in told.err
+
+
+@pytest.mark.parametrize("leaf", _leaves(), ids=" ".join)
+def test_help_shows_an_example_and_loads_nothing_heavy(leaf: tuple[str, ...], tmp_path: Path) -> None:
+    code = HELP.format(arguments=[*leaf, "--help"], heavy=HEAVY)
+    before = os.times()
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    after = os.times()
+    assert done.returncode == 0, done.stderr
+    assert f"crm {' '.join(leaf)}" in done.stdout.partition("Example: ")[2]
+    assert done.stdout.splitlines()[-1] == "loaded:"
+    busy = after.children_user - before.children_user + after.children_system - before.children_system
+    assert busy < 0.3  # processor time, so that a loaded machine does not count
