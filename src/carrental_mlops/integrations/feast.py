@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carrental_mlops.errors import DataError
-from carrental_mlops.integrations.feast_online import Materialised, materialise, read_online
+from carrental_mlops.integrations.feast_online import materialise, read_online
 from carrental_mlops.integrations.feast_store import (
     TIMESTAMP,
     Features,
@@ -31,6 +31,7 @@ from carrental_mlops.integrations.feast_store import (
     quiet,
     write_tables,
 )
+from carrental_mlops.integrations.feast_views import Materialised
 
 if TYPE_CHECKING:
     from feast import FeatureStore
