@@ -52,7 +52,7 @@ def test_hooks_of_feature_set_and_service_are_listed(crm, tmp_path: Path, monkey
         "ModelService.reasons",
     }
     assert {h["overrides"] for h in found} == {None}
-    assert crm("hooks", "service").out.count("since 0.1") == 2
+    assert "ModelService.reasons" in crm("hooks", "service").out
     typo = crm("hooks", "servise")
     assert typo.code == 1 and "rename it to `service`" in typo.err
 
