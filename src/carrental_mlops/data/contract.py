@@ -29,3 +29,10 @@ def _missing(value: Any) -> bool:
     if type(value).__name__ in ("NaTType", "NAType"):
         return True
     return value is None or (isinstance(value, float) and value != value)
+
+
+def has_own_validators(contract: type[BaseModel]) -> bool:
+    """True where the contract checks more than each field by its type and bounds, so it must be asked row by row."""
+    found = contract.__pydantic_decorators__
+    own = [d for d in found.model_validators.values() if d.cls_var_name != "_missing_is_none"]
+    return bool(own or found.field_validators or found.validators or found.root_validators)

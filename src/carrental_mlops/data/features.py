@@ -23,6 +23,8 @@ def as_numbers(values: ArrayLike) -> NDArray[np.float64]:
     Raises:
         ValueError, TypeError: something in it is no number.
     """
+    if type(values) is np.ndarray and values.dtype == np.float64:
+        return values
     array = np.asarray(values)
     if array.dtype == object and array.size and hasattr(array.flat[0], "timestamp"):
         return np.array([v.timestamp() for v in array.flat], dtype=np.float64).reshape(array.shape)

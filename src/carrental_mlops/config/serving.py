@@ -1,0 +1,102 @@
+"""The `serving` section of crm.yaml: how the service runs, what it keeps of each answer, who may ask."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class OnlineFeatures(_Frozen):
+    """Stored features, by entity id."""
+
+    source: Literal["store", "request"] = "store"
+    """`store`: read from the online store; `request`: the caller sends them."""
+    budget_ms: float = Field(default=20, gt=0)
+    """Time for reading them in one request (ms); over it they count as not there."""
+    stale_after_hours: float = Field(default=48, gt=0)
+    """Older values are stale (hours since the snapshot)."""
+    when_stale: Literal["flag", "fallback", "refuse"] = "flag"
+    """Stale or not there. `flag`: answer with what there is and say so; `fallback`: answer as for an unknown entity
+    and say so; `refuse`: 503."""
+
+
+class Audit(_Frozen):
+    """What is kept of each answer."""
+
+    kind: Literal["durable", "best_effort", "off"] | None = None
+    """`durable`: on disk before the answer, a full disk refuses (503); `best_effort`: bounded, drops are counted.
+    Unset: durable for tier 1 and 2, best_effort for tier 3."""
+    clear: tuple[str, ...] = ()
+    """Request fields kept in the clear; every other one is masked."""
+    folder: str = ".crm/audit"
+    """Where it lies before it is shipped, relative to the repo."""
+    sink: str | None = None
+    """Where it is shipped: `http(s)://…` or `kafka://broker:port/topic`; unset: it stays in `folder`."""
+    segment_mb: int = Field(default=64, ge=1)
+    """Size at which a file is closed and the next begun (MiB)."""
+    queue: int = Field(default=20_000, gt=0)
+    """Events that wait at most in memory (best_effort)."""
+    input_key_file: str | None = None
+    """File with the 32-byte key, base64, that encrypts the full input for replay; unset: the full input is not kept."""
+
+
+class Auth(_Frozen):
+    """Who may ask."""
+
+    kind: Literal["none", "bearer", "oidc", "peer"] = "none"
+    """`bearer`: a token of `token_file`; `oidc`: a JWT of `issuer`; `peer`: an identity header that `peers` sets."""
+    token_file: str | None = None
+    """One token a line; read again when it changes (bearer)."""
+    issuer: str | None = None
+    """URL of the issuer (oidc)."""
+    audience: str | None = None
+    """Audience that the token must name (oidc)."""
+    jwks_url: str | None = None
+    """Where the issuer's keys are (oidc); unset: from its discovery document."""
+    header: str = "x-forwarded-user"
+    """Identity header (peer)."""
+    peers: tuple[str, ...] = ()
+    """Addresses or networks (CIDR) that may set `header` (peer)."""
+
+
+class Traces(_Frozen):
+    """OpenTelemetry traces."""
+
+    ratio: float = Field(default=0.1, ge=0, le=1)
+    """Share of requests traced where the caller did not decide (fraction)."""
+    endpoint: str | None = None
+    """OTLP over HTTP, such as `http://collector:4318/v1/traces`; unset: no traces."""
+
+
+class Serving(_Frozen):
+    """How the service runs."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; the container's overlay says 0.0.0.0."""
+    port: int = Field(default=8080, ge=0, le=65535)
+    """REST and metrics; 0 takes a free one."""
+    grpc_port: int | None = Field(default=None, ge=0, le=65535)
+    """gRPC; unset: REST alone."""
+    workers: int = Field(default=1, ge=1)
+    """Processes; each loads the model."""
+    queue: int = Field(default=64, gt=0)
+    """Requests in work or waiting in one worker; more are answered 429."""
+    deadline_ms: float | None = Field(default=None, gt=0)
+    """An answer that took longer is a 504 (ms). Unset: twice the p99 of the SLO."""
+    max_body_kb: int = Field(default=4096, gt=0)
+    """Largest body, also after gzip (KiB); more is a 413."""
+    max_rows: int = Field(default=5000, gt=0)
+    """Most rows of one request."""
+    body_timeout_s: float = Field(default=10, gt=0)
+    """A body that took longer to arrive is a 408 (seconds)."""
+    drain_s: float = Field(default=10, ge=0)
+    """After SIGTERM: time in which the service says it is not ready and still answers (seconds)."""
+    features: OnlineFeatures = OnlineFeatures()
+    audit: Audit = Audit()
+    auth: Auth = Auth()
+    traces: Traces = Traces()

@@ -1,0 +1,214 @@
+"""The service over HTTP: Open Inference Protocol v2 on bare ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import zlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+from carrental_mlops.serving import protocol
+from carrental_mlops.serving.endpoint import Endpoint
+from carrental_mlops.serving.openapi import openapi
+from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.telemetry import Metrics
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+_JSON: Headers = [(b"content-type", b"application/json")]
+_BINARY: Headers = [(b"content-type", b"application/octet-stream")]
+_LENGTH = b"inference-header-content-length"
+log = logging.getLogger("carrental_mlops.serving")
+
+
+class App:
+    """An ASGI application around one endpoint.
+
+    Args:
+        endpoint: the loaded model.
+        metrics: counts what is answered.
+    """
+
+    def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
+        self.endpoint, self.metrics = endpoint, metrics
+        self.ready = self.draining = False
+        identity = endpoint.identity
+        base = f"/v2/models/{identity.name}"
+        bases = (base, f"{base}/versions/{identity.version}")
+        self.infer_paths = frozenset(f"{path}/infer" for path in bases)
+        self._pages: dict[str, Callable[[], tuple[int, bytes, Headers]]] = {
+            "/v2": lambda: (200, orjson.dumps(_server()), _JSON),
+            "/v2/health/live": lambda: (200, b'{"live":true}', _JSON),
+            "/v2/health/ready": self._readiness,
+            "/metrics": lambda: (200, metrics.text(), [(b"content-type", metrics.content_type)]),
+            "/openapi.json": lambda: (200, orjson.dumps(openapi(endpoint)), _JSON),
+            **{path: lambda: (200, orjson.dumps(endpoint.metadata()), _JSON) for path in bases},
+            **{f"{path}/ready": self._readiness for path in bases},
+        }
+        self._max_body = endpoint.settings.max_body_kb << 10
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the life of the process."""
+        if scope["type"] == "http":
+            if scope["path"] in self.infer_paths:
+                await self._infer(scope, receive, send)
+            else:
+                await self._page(scope, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+
+    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers = _JSON
+        try:
+            if scope.get("crm.shed"):
+                raise Refusal(429, "the queue is full")
+            if scope["method"] != "POST":
+                raise Refusal(405, "POST was expected")
+            code, body, headers = await self._answer(scope, receive, started)
+        except Refusal as refusal:
+            code, body = refusal.status, _refused(refusal)
+            if code == 429:
+                headers = [*_JSON, (b"retry-after", b"1")]
+        except Exception:
+            log.exception("a request failed")
+            code, body = 500, b'{"error":"the service failed; its log has the reason"}'
+        finally:
+            if done := scope.get("crm.done"):
+                done()
+        await self._reply(send, code, body, headers)
+        self.metrics.answered(code, time.perf_counter() - started)
+
+    async def _answer(self, scope: Scope, receive: Receive, started: float) -> tuple[int, bytes, Headers]:
+        given = dict(scope["headers"])
+        body = await self._body(given, receive)
+        inference = protocol.read(
+            body, self.endpoint.signature.names, self.endpoint.settings.max_rows, _length(given, body)
+        )
+        trace = given.get(b"traceparent")
+        event, outputs = await self.endpoint.answer(inference, started, trace.decode("latin-1") if trace else None)
+        written = protocol.write(
+            inference,
+            event.id,
+            self.endpoint.identity.name,
+            self.endpoint.identity.version,
+            outputs,
+            {"flags": list(event.flags)} if event.flags else None,
+        )
+        headers = _JSON
+        if written.header_length is not None:
+            headers = [*_BINARY, (_LENGTH, b"%d" % written.header_length)]
+        if trace:
+            headers = [*headers, (b"traceparent", trace)]
+        return 200, written.body, headers
+
+    async def _body(self, given: dict[bytes, bytes], receive: Receive) -> bytes:
+        kind = given.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
+        if kind not in (b"application/json", b"application/octet-stream"):
+            raise Refusal(415, "content-type must be application/json or application/octet-stream")
+        encoding = given.get(b"content-encoding", b"identity").lower()
+        if encoding not in (b"identity", b"gzip"):
+            raise Refusal(415, "content-encoding must be gzip or identity")
+        announced = given.get(b"content-length", b"0")
+        if not announced.isdigit() or int(announced) > self._max_body:
+            raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
+        try:
+            async with asyncio.timeout(self.endpoint.settings.body_timeout_s):
+                body = await self._received(receive)
+        except TimeoutError:
+            raise Refusal(408, "the body did not arrive in time") from None
+        return self._inflated(body) if encoding == b"gzip" else body
+
+    async def _received(self, receive: Receive) -> bytes:
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Refusal(400, "the client left")
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._max_body:
+                raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
+        return b"".join(parts)
+
+    def _inflated(self, body: bytes) -> bytes:
+        inflate = zlib.decompressobj(31)
+        try:
+            plain = inflate.decompress(body, self._max_body + 1)
+        except zlib.error:
+            raise Refusal(400, "the body is not gzip") from None
+        if len(plain) > self._max_body:
+            raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
+        if not inflate.eof:
+            raise Refusal(400, "the gzip body is cut short")
+        return plain
+
+    async def _page(self, scope: Scope, send: Send) -> None:
+        page = self._pages.get(scope["path"])
+        if page is None:
+            code, body, headers = 404, b'{"error":"no such path"}', _JSON
+        elif scope["method"] not in ("GET", "HEAD"):
+            code, body, headers = 405, b'{"error":"GET was expected"}', _JSON
+        else:
+            code, body, headers = page()
+        await self._reply(send, code, body, headers)
+
+    async def _reply(self, send: Send, code: int, body: bytes, headers: Headers) -> None:
+        sent = [*headers, (b"content-length", b"%d" % len(body))]
+        if self.draining:
+            sent.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": code, "headers": sent})
+        await send({"type": "http.response.body", "body": body})
+
+    def _readiness(self) -> tuple[int, bytes, Headers]:
+        up = self.ready and not self.draining
+        return (200, b'{"ready":true}', _JSON) if up else (503, b'{"ready":false}', _JSON)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                try:
+                    await self.endpoint.start()
+                except Exception as error:
+                    log.exception("the service does not start")
+                    await send({"type": "lifespan.startup.failed", "message": str(error)})
+                    return
+                self.ready = True
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                self.ready = False
+                await self.endpoint.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+
+def _length(given: dict[bytes, bytes], body: bytes) -> int | None:
+    said = given.get(_LENGTH)
+    if said is None:
+        return None
+    if not said.isdigit() or int(said) > len(body):
+        raise Refusal(400, "Inference-Header-Content-Length is not within the body")
+    return int(said)
+
+
+def _refused(refusal: Refusal) -> bytes:
+    told = {"error": refusal.message}
+    return orjson.dumps(told | {"field": refusal.field} if refusal.field else told)
+
+
+def _server() -> dict[str, Any]:
+    from carrental_mlops import __version__
+
+    return {"name": "carrental-mlops", "version": __version__, "extensions": ["binary_tensor_data"]}

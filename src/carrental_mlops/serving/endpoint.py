@@ -1,0 +1,207 @@
+"""One loaded model behind the protocol: what each transport and each runtime calls."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from carrental_mlops.config.serving import Serving
+from carrental_mlops.serving.protocol import Inference, Values
+from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.service import Answer, ModelService
+from carrental_mlops.serving.signature import Signature
+
+Floats = NDArray[np.float64]
+
+OUTPUTS = {"score": "FP64", "decision": "BYTES", "reason": "BYTES"}
+"""What every answer holds, (n,) each, with the protocol's datatypes."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Stored features of one request."""
+
+    columns: Mapping[str, Floats]
+    """`view__feature` to (n,) float64, NaN where not there."""
+    ages: Mapping[str, float]
+    """View to the age of its oldest row (seconds); NaN where an entity is unknown."""
+    flags: tuple[str, ...] = ()
+    """What was not as it should be, such as `stale:customer_history`."""
+
+
+class FeatureReader(Protocol):
+    """Reads stored features by entity id."""
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            PlatformError: the store does not answer.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def read(self, values: Mapping[str, Sequence[Any]], rows: int) -> Stored:
+        """The stored features of `rows` rows whose entity ids are in `values`, within the budget.
+
+        Raises:
+            Refusal: 503 where the policy refuses stale features.
+        """
+        ...
+
+
+@dataclass(slots=True)
+class Event:
+    """What the audit keeps of one answer."""
+
+    id: str
+    time: float
+    """Seconds since 1970-01-01 UTC at which the request came."""
+    inputs: Mapping[str, Sequence[Any]]
+    """Field to (n,) values, as the contract read them."""
+    features: Mapping[str, Floats]
+    """Stored feature to (n,) values."""
+    ages: Mapping[str, float]
+    answer: Answer
+    flags: tuple[str, ...]
+    trace: str | None
+    """W3C traceparent of the request."""
+    caller: str | None
+
+
+class Trail(Protocol):
+    """Where audit events go."""
+
+    async def start(self) -> None:
+        """Make ready.
+
+        Raises:
+            PlatformError: events could not be kept.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Keep what waits, then close."""
+        ...
+
+    async def keep(self, event: Event) -> None:
+        """Returns once the event is as safe as the trail promises.
+
+        Raises:
+            Refusal: 503, a durable trail cannot keep it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Which model answers."""
+
+    name: str
+    version: str
+    digest: str
+
+
+@dataclass
+class Endpoint:
+    """Request to answer: check, read stored features, score, decide, keep.
+
+    `answer` is the whole path; a transport reads and writes bytes around it.
+    """
+
+    identity: Identity
+    service: ModelService
+    signature: Signature
+    settings: Serving
+    reader: FeatureReader | None = None
+    trail: Trail | None = None
+    _prefix: str = field(default_factory=lambda: os.urandom(8).hex())
+    _count: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def answer(
+        self, inference: Inference, started: float, trace: str | None = None, caller: str | None = None
+    ) -> tuple[Event, dict[str, tuple[str, Values]]]:
+        """The answers to a request that was read, once the audit has them.
+
+        Args:
+            inference: the request.
+            started: `time.perf_counter` when it came.
+            trace: W3C traceparent.
+            caller: who asks, as authentication found.
+
+        Returns:
+            The audit's event and the outputs: `score` FP64, `decision` BYTES, `reason` BYTES, (n,) each.
+
+        Raises:
+            Refusal: 422 naming the field, 503, 504.
+        """
+        numbers, values = self.signature.check(inference.columns, inference.rows)
+        stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
+        answer = self.service.answer({**numbers, **stored.columns} if stored.columns else numbers)
+        event = Event(
+            id=inference.id or f"{self._prefix}{next(self._count):x}",
+            time=time.time(),
+            inputs=values,
+            features=stored.columns,
+            ages=stored.ages,
+            answer=answer,
+            flags=stored.flags,
+            trace=trace,
+            caller=caller,
+        )
+        self._hold_deadline(started)
+        if self.trail is not None:
+            await self.trail.keep(event)
+            self._hold_deadline(started)
+        outputs: dict[str, tuple[str, Values]] = {
+            "score": (OUTPUTS["score"], answer.scores),
+            "decision": (OUTPUTS["decision"], answer.decisions.tolist()),
+            "reason": (OUTPUTS["reason"], answer.reasons),
+        }
+        return event, outputs
+
+    async def start(self) -> None:
+        """Connect what the answers need, then answer one made-up row, so that the first caller does not wait for it."""
+        for part in (self.reader, self.trail):
+            if part is not None:
+                await part.start()
+        self.service.answer({name: np.ones(1) for name in self.service.fields()})
+
+    async def stop(self) -> None:
+        """Close what `start` opened."""
+        for part in (self.trail, self.reader):
+            if part is not None:
+                await part.stop()
+
+    def metadata(self) -> dict[str, Any]:
+        """The model's metadata as the protocol has it; a field that may be left out says so in its parameters."""
+        optional = {"parameters": {"optional": True}}
+        inputs = [
+            {"name": f.name, "datatype": f.datatype, "shape": [-1], **({} if f.required else optional)}
+            for f in self.signature.fields
+        ]
+        return {
+            "name": self.identity.name,
+            "versions": [self.identity.version],
+            "platform": "carrental-mlops",
+            "inputs": inputs,
+            "outputs": [{"name": name, "datatype": kind, "shape": [-1]} for name, kind in OUTPUTS.items()],
+            "parameters": {"digest": self.identity.digest},
+        }
+
+    def _hold_deadline(self, started: float) -> None:
+        if self.settings.deadline_ms and (time.perf_counter() - started) * 1e3 > self.settings.deadline_ms:
+            raise Refusal(504, f"no answer within {self.settings.deadline_ms:g} ms")
+
+
+_NOTHING = Stored({}, {})

@@ -1,0 +1,148 @@
+"""From a model repo and a fetched model to the application that answers."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from carrental_mlops.config import RepoConfig, load
+from carrental_mlops.config.reader import repo_config
+from carrental_mlops.config.serving import Audit
+from carrental_mlops.config.variables import online_url
+from carrental_mlops.data.model import Model
+from carrental_mlops.errors import ConfigError, DataError
+from carrental_mlops.serving.app import App
+from carrental_mlops.serving.audit import BestEffortTrail, DurableTrail, Rendering
+from carrental_mlops.serving.endpoint import Endpoint, FeatureReader, Identity, Trail
+from carrental_mlops.serving.service import ModelService
+from carrental_mlops.serving.signature import Signature
+from carrental_mlops.serving.telemetry import Metrics
+
+BUNDLE = "bundle.json"
+"""Beside the files of the model: which model this is, and how its stored features are read."""
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A folder that holds all a service needs beside the repo's code: the model, and who it is."""
+
+    folder: Path
+    identity: Identity
+    online: dict[str, Any] | None = None
+    """How the online store is read (`serving.online`); None where no feature is stored."""
+
+    def write(self) -> None:
+        """Describe the folder; the model's own files are there already."""
+        told = {"name": self.identity.name, "version": self.identity.version, "digest": self.identity.digest}
+        (self.folder / BUNDLE).write_text(json.dumps({**told, "online": self.online}, indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Bundle:
+        """The bundle in `folder`.
+
+        Raises:
+            DataError: there is none.
+        """
+        try:
+            told = json.loads((folder / BUNDLE).read_text())
+            return cls(folder, Identity(told["name"], told["version"], told["digest"]), told.get("online"))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{folder / BUNDLE}: {error!r}", "crm serve writes it") from error
+
+
+def service_of(root: Path, config: RepoConfig) -> type[ModelService]:
+    """The service that `<package>.service` defines.
+
+    Raises:
+        ConfigError: the module is not there, needs a library that a service has not, or defines none or several.
+    """
+    source, name = root / "src", f"{config.package}.service"
+    if str(source) not in sys.path:
+        sys.path.insert(0, str(source))
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        fix = f"write src/{config.package}/service.py"
+        if not str(error.name).startswith(config.package):
+            fix = f"remove the import of `{error.name}` from what service.py imports: the service does not have it"
+        raise ConfigError(f"`{name}` cannot be imported: {error}", fix) from error
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, ModelService) and value.__module__ == name
+    ]
+    if len(found) != 1:
+        names = ", ".join(value.__name__ for value in found) or "none"
+        raise ConfigError(f"`{name}` must define one ModelService, found {names}", "keep one class in service.py")
+    if not hasattr(found[0], "schema"):
+        raise ConfigError(f"`{found[0].__name__}` names no schema", "schema = the row contract of schema.py")
+    return found[0]
+
+
+def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tuple[str, ...] = ()) -> App:
+    """The application of the repo at `root`, answering with the model in `bundle_folder`.
+
+    Args:
+        root: of the model repo.
+        bundle_folder: as `Bundle.write` left it.
+        env: environment overlay; None for the first.
+        sets: `key=value` pairs that go before the file's.
+
+    Raises:
+        ConfigError: the repo's configuration or service.
+        DataError: the bundle is incomplete, or the model is not the one that its digest names.
+    """
+    config = repo_config(load(root, env, sets))
+    settings = config.serving
+    if settings.deadline_ms is None and config.slo.p99_ms is not None:
+        settings = settings.model_copy(update={"deadline_ms": 2 * config.slo.p99_ms})
+    bundle = Bundle.read(bundle_folder)
+    service = service_of(root, config)
+    model = Model.load(bundle_folder, bundle.identity.digest)
+    stored = service.feature_set.stored_columns() if settings.features.source == "request" else ()
+    signature = Signature(service.schema, stored, without=(config.columns.label,))
+    metrics = Metrics(bundle.identity.name, bundle.identity.version, bundle.identity.digest)
+    endpoint = Endpoint(
+        bundle.identity,
+        service(model),
+        signature,
+        settings,
+        _reader(root, service, bundle, config, metrics),
+        _trail(root, config, settings.audit, bundle.identity, metrics),
+    )
+    return App(endpoint, metrics)
+
+
+def _trail(root: Path, config: RepoConfig, audit: Audit, identity: Identity, metrics: Metrics) -> Trail | None:
+    kind = audit.kind or ("best_effort" if config.tier == 3 else "durable")
+    if kind == "off":
+        return None
+    folder, limit = root / audit.folder, audit.segment_mb << 20
+    rendering = Rendering(identity, audit.clear)
+    if kind == "best_effort":
+        return BestEffortTrail(folder, rendering, limit, audit.queue, metrics.written, metrics.dropped)
+    vault = None
+    if audit.input_key_file:
+        from carrental_mlops.serving.vault import FileVault
+
+        vault = FileVault(root / audit.input_key_file)
+    return DurableTrail(folder, rendering, limit, metrics.written, vault)
+
+
+def _reader(
+    root: Path, service: type[ModelService], bundle: Bundle, config: RepoConfig, metrics: Metrics
+) -> FeatureReader | None:
+    if config.serving.features.source == "request" or not service.feature_set.references():
+        return None
+    if bundle.online is None:
+        raise ConfigError(
+            f"`{service.__name__}` reads stored features, but the bundle names no online store",
+            "crm run features, then crm serve; or serving.features.source: request",
+        )
+    from carrental_mlops.serving.online import open_reader
+
+    return open_reader(root, bundle.online, config.serving.features, online_url(config.feast.online), metrics)
