@@ -94,8 +94,8 @@ def test_killed_and_run_again_every_row_is_there_once_and_memory_stays_bounded(
     with capsys.disabled():
         mib = found["max_rss"] / 2**20
         sys.stdout.write(
-            f"\n{files} files, {size / 2**20:.0f} MiB, {found['rows']} rows; seed {seed}: killed {delay:.1f} s after its "
-            f"first part, with {len(kept)} parts; then {found['seconds']:.1f} s, {mib:.0f} MiB at most\n"
+            f"\n{files} files, {size / 2**20:.0f} MiB, {found['rows']} rows; seed {seed}: killed {delay:.1f} s after "
+            f"its first part, with {len(kept)} parts; then {found['seconds']:.1f} s, {mib:.0f} MiB at most\n"
         )
     assert (found["rows"], found["in_order"]) == (files * ROWS_A_FILE, True)
     assert found["amount"] == pytest.approx(amount)

@@ -6,12 +6,14 @@ import functools
 import importlib
 import inspect
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Annotated, Any
 
 from carrental_mlops.core.fingerprint import fingerprint
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import Step, StepConfig
-from carrental_mlops.errors import ContractError
+from carrental_mlops.errors import ConfigError, ContractError
 
 _PREFIX, _AT, _DOT = "S_", "__at__", "__dot__"
 METRICS = "crm.metrics"
@@ -98,8 +100,16 @@ def zen_step(cls: type[Step], name: str, config: StepConfig, seed: int, options:
     if keepers:
         kept["output_materializers"] = keepers
     made = zen_class(cls)(name=name, **kept)
-    made.crm_key = fingerprint(cls, config, {"seed": str(seed)})
+    made.crm_key = fingerprint(cls, config, {"seed": str(seed), "outside": config.outside(_repo())})
     return made
+
+
+def _repo() -> Path:
+    from carrental_mlops.config import find_repo
+
+    with suppress(ConfigError):
+        return find_repo()
+    return Path.cwd()
 
 
 def as_step(cls: type[Step], config: StepConfig | None = None, *, name: str | None = None, seed: int = 0) -> Any:

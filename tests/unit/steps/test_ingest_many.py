@@ -201,3 +201,17 @@ def test_files_of_several_formats_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="several formats"):
         _run(tmp_path)
     assert len(_run(tmp_path, "data/*.csv")[0]) == 6
+
+
+def test_an_engines_cache_key_changes_with_the_files_and_not_with_anything_else(tmp_path: Path) -> None:
+    folder = _write(tmp_path / "data", 3)
+    config = IngestConfig(source="data", columns=COLUMNS)
+    before = config.outside(tmp_path)
+    assert config.outside(tmp_path) == before
+    (folder / "0001.csv").write_text((folder / "0001.csv").read_text().replace("c3", "cX"))
+    changed = config.outside(tmp_path)
+    (folder / "0002.csv").unlink()
+    assert len({before, changed, config.outside(tmp_path)}) == 3
+    assert IngestConfig(source="sim://fraud", columns=COLUMNS).outside(tmp_path) == ""
+    database = IngestConfig(source="sqlite:///x.db", query="select 1", columns=COLUMNS)
+    assert database.outside(tmp_path) != database.outside(tmp_path)
