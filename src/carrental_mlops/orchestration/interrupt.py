@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -33,8 +34,11 @@ def interruptible() -> Iterator[Callable[[], None]]:
         return
     ours = [s for s in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(s) in _DEFAULTS]
     before = {number: signal.signal(number, stop) for number in ours}
+    show = sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, KeyboardInterrupt) else show(lost)
     try:
         yield check
     finally:
+        sys.unraisablehook = show
         for number, handler in before.items():
             signal.signal(number, handler)
