@@ -62,9 +62,10 @@ def set_(
     repo: Repo = None,
 ) -> None:
     """Write values into config/crm.yaml; comments stay, and a value that no step takes is refused."""
-    from carrental_mlops.config.edit import set_values, write_atomically
+    from carrental_mlops.config.edit import set_values
     from carrental_mlops.config.reader import parse_pair
     from carrental_mlops.core.repo import open_repo
+    from carrental_mlops.files import whole_file
 
     found = open_repo(repo, None, pairs)
     for pipeline in found.pipelines().values():
@@ -74,7 +75,8 @@ def set_(
     if dry_run:
         typer.echo(text, nl=False)
         return
-    write_atomically(path, text)
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8")
     typer.echo(f"config/crm.yaml: {', '.join(pair.partition('=')[0] for pair in pairs)}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from io import StringIO
@@ -55,10 +54,3 @@ def set_values(path: Path, values: Mapping[str, Any]) -> str:
     out = StringIO()
     yaml.dump(document, out)
     return out.getvalue()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` in one step, so that a kill leaves the old text or the new one."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)

@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carrental_mlops.errors import DataError
+from carrental_mlops.files import locked
 from carrental_mlops.integrations.feast_online import materialise, read_online
 from carrental_mlops.integrations.feast_store import (
     TIMESTAMP,
@@ -26,7 +27,6 @@ from carrental_mlops.integrations.feast_store import (
     count_unseen,
     feast_folder,
     history_views,
-    locked,
     open_store,
     quiet,
     write_tables,
@@ -99,7 +99,7 @@ def _historical(store: FeatureStore, wanted: pd.DataFrame, feature_set: Features
 @contextmanager
 def _join_folder(context: Context) -> Iterator[Path]:
     if context.stores:
-        with locked(feast_folder(context)):
+        with locked(feast_folder(context) / "lock"):
             yield feast_folder(context)
     else:
         with tempfile.TemporaryDirectory(prefix="crm-feast-") as folder:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from carrental_mlops.config.variables import REDIS_URL
 from carrental_mlops.errors import DataError, PlatformError
+from carrental_mlops.files import locked
 from carrental_mlops.integrations.feast_store import (
     TIMESTAMP,
     Features,
@@ -21,7 +22,6 @@ from carrental_mlops.integrations.feast_store import (
     apply,
     count_unseen,
     feast_folder,
-    locked,
     online_config,
     open_store,
     quiet,
@@ -67,7 +67,7 @@ def materialise(
         PlatformError: the online store does not answer.
     """
     folder = feast_folder(context)
-    with quiet(), locked(folder), _answering():
+    with quiet(), locked(folder / "lock"), _answering():
         write_tables(folder, feature_set, tables)
         store = open_store(context, folder, online_config(folder, redis_url))
         apply(store, folder, feature_set, views, context.root)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import fcntl
 import logging
-import os
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,7 +17,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carrental_mlops.config.variables import REDIS_URL, online_url
-from carrental_mlops.errors import ConfigError, DataError, PlatformError
+from carrental_mlops.errors import ConfigError, DataError
+from carrental_mlops.files import whole_file
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -107,21 +106,6 @@ def project_name(context: Context) -> str:
     return re.sub(r"[^a-z0-9_]", "_", context.service.lower())
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Makes `folder` and holds it against other processes of the same repo.
-
-    Raises:
-        PlatformError: it cannot be written.
-    """
-    with _writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / "lock").open("w")
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
 def open_store(context: Context, folder: Path, online: Mapping[str, Any] | None = None) -> FeatureStore:
     """A Feast store whose registry lies in `folder`.
 
@@ -196,24 +180,8 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     Raises:
         PlatformError: it cannot be written.
     """
-    part = path.with_name(f".{path.stem}-{os.getpid()}.part")
-    try:
-        with _writing(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            table.to_parquet(part, index=False)
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise PlatformError(
-            f"cannot write {path}: {error}", "make room or give write access, then run again"
-        ) from error
+    with whole_file(path) as draft:
+        table.to_parquet(draft, index=False)
 
 
 def apply(store: FeatureStore, folder: Path, feature_set: Features, views: Iterable[Any] | None, root: Path) -> None:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from carrental_mlops.integrations.local_store import file_digest
+from carrental_mlops.files import file_digest
 
 _JUST_NOW_NS = 2_000_000_000
 """A file younger than this may change again under the same time stamp."""

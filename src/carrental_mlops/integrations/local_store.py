@@ -1,59 +1,15 @@
-"""What lies in `.crm/`: digests of folders, a lock between processes, databases that survive a moved repo."""
+"""Databases in `.crm/` that survive a moved repo."""
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
-import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
-from carrental_mlops.errors import PlatformError
+from carrental_mlops.files import locked
 
 _PATH_COLUMNS = frozenset({"artifact_location", "artifact_uri", "source", "storage_location", "uri", "configuration"})
-
-
-def file_digest(path: Path) -> str:
-    """sha256 (hex) of the bytes of `path`, read in bounded memory."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def folder_digest(folder: Path) -> str:
-    """sha256 (hex) over the relative name and content of every file below `folder`; equal on every machine."""
-    whole = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        whole.update(f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}\n".encode())
-    return whole.hexdigest()
-
-
-@contextmanager
-def locked(path: Path, timeout_s: float = 120.0) -> Iterator[None]:
-    """Hold the lock file `path` against every other process; the kernel frees it when the holder is killed.
-
-    Raises:
-        PlatformError: another process held it for longer than `timeout_s`; retryable.
-    """
-    import fcntl
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + timeout_s
-    with path.open("a") as handle:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as error:
-                if time.monotonic() > deadline:
-                    raise PlatformError(
-                        f"{path}: held by another process for {timeout_s:.0f} s",
-                        "wait for the other `crm` command to end, then repeat this one",
-                        retryable=True,
-                    ) from error
-                time.sleep(0.05)
-        yield
 
 
 def repoint(database: Path, folder: Path) -> Path | None:

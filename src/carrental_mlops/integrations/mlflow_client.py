@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops.errors import PlatformError
-from carrental_mlops.integrations.local_store import locked, repoint
+from carrental_mlops.files import locked
+from carrental_mlops.integrations.local_store import repoint
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -13,7 +13,7 @@ from typing import Any
 
 from carrental_mlops.core.context import Context
 from carrental_mlops.errors import ConfigError, DataError
-from carrental_mlops.integrations.local_store import folder_digest, locked
+from carrental_mlops.files import folder_digest, locked
 from carrental_mlops.integrations.mlflow_client import (
     client_for,
     database_of,

@@ -102,7 +102,7 @@ def held_as(name: str, value: Any, digest: str) -> Held:
 
 def digest_of(declared: Any, value: Any) -> str:
     """sha256 of the files that the materialiser of `declared` keeps `value` in; as ZenML records it."""
-    from carrental_mlops.integrations.local_store import folder_digest
+    from carrental_mlops.files import folder_digest
     from carrental_mlops.orchestration.materializers import materializer_for
 
     with tempfile.TemporaryDirectory(prefix="crm-digest-") as scratch:

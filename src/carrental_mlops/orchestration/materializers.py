@@ -19,7 +19,7 @@ from zenml.materializers.base_materializer import BaseMaterializer
 
 from carrental_mlops.core.step import type_name
 from carrental_mlops.errors import ContractError, CrmError, DataError
-from carrental_mlops.integrations.local_store import folder_digest
+from carrental_mlops.files import folder_digest
 
 _DIGEST = "digest.json"
 

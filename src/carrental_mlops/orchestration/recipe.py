@@ -57,8 +57,8 @@ def recipe_of(pipeline: type[Pipeline], configs: Mapping[str, StepConfig], conte
         configs: slot name to config; a slot that is absent takes its defaults.
         context: seed, environment and repo of the run.
     """
+    from carrental_mlops.files import file_digest
     from carrental_mlops.integrations.code_version import code_tags
-    from carrental_mlops.integrations.local_store import file_digest
 
     slots = pipeline.slots()
     values = {slot: configs[slot] if slot in configs else cls.config_model()() for slot, cls in slots.items()}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops.errors import ConfigError, PlatformError
-from carrental_mlops.integrations.local_store import locked, repoint
+from carrental_mlops.files import locked
+from carrental_mlops.integrations.local_store import repoint
 from carrental_mlops.orchestration.zenml_cache import follow
 
 _ENVIRONMENT = {

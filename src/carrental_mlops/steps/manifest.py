@@ -17,8 +17,8 @@ import pandas as pd
 
 from carrental_mlops.core import Context
 from carrental_mlops.errors import DataError
+from carrental_mlops.files import whole_file
 from carrental_mlops.integrations.files import Entry, Files
-from carrental_mlops.steps.files import whole_file
 from carrental_mlops.steps.formats import format_of, partitions
 from carrental_mlops.steps.parts import FILE_COLUMNS, Parts
 from carrental_mlops.steps.reading import Loaded, loaded

@@ -11,7 +11,7 @@ import pandas as pd
 
 from carrental_mlops.core import Context
 from carrental_mlops.errors import DataError
-from carrental_mlops.steps.files import whole_file
+from carrental_mlops.files import whole_file
 from carrental_mlops.steps.formats import narrowed
 
 if TYPE_CHECKING:

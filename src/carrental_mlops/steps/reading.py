@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from carrental_mlops.errors import CrmError
+from carrental_mlops.files import file_digest
 from carrental_mlops.integrations.files import Entry, Files
-from carrental_mlops.integrations.local_store import file_digest
 from carrental_mlops.steps.formats import EXPECTED, format_of, table_of
 
 if TYPE_CHECKING:

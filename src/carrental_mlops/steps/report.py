@@ -13,6 +13,7 @@ import pandas as pd
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context, Step, StepConfig, call, hook
 from carrental_mlops.data.model import Model
+from carrental_mlops.files import whole_file
 from carrental_mlops.integrations.plots import bar_chart, line_chart
 from carrental_mlops.steps.champion import Champion
 from carrental_mlops.steps.curves import Curve
@@ -20,7 +21,6 @@ from carrental_mlops.steps.datasets import frame_digest
 from carrental_mlops.steps.drift import profile, stability_index
 from carrental_mlops.steps.evaluate import Evaluation
 from carrental_mlops.steps.explain import Explanation
-from carrental_mlops.steps.files import whole_file
 from carrental_mlops.steps.gate import Verdict
 from carrental_mlops.steps.register import Registration
 from carrental_mlops.steps.tables import TestRows, TrainRows

@@ -15,9 +15,9 @@ import pandas as pd
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
 from carrental_mlops.errors import DataError, PlatformError
+from carrental_mlops.files import whole_file
 from carrental_mlops.serving import ModelService
 from carrental_mlops.steps.champion import Champion
-from carrental_mlops.steps.files import whole_file
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from carrental_mlops.config.edit import set_values, write_atomically
+from carrental_mlops.config.edit import set_values
 from carrental_mlops.errors import ConfigError
 
 TEXT = """\
@@ -18,7 +18,7 @@ columns:
 def test_a_value_changes_and_every_comment_stays(tmp_path: Path) -> None:
     path = tmp_path / "crm.yaml"
     path.write_text(TEXT)
-    write_atomically(path, set_values(path, {"columns.id": "TX_ID", "columns.rename.TX_AMOUNT": "amount_eur"}))
+    path.write_text(set_values(path, {"columns.id": "TX_ID", "columns.rename.TX_AMOUNT": "amount_eur"}))
     assert "# Who we are" in path.read_text() and "# unique" in path.read_text()
     assert yaml.safe_load(path.read_text())["columns"] == {
         "id": "TX_ID",

@@ -141,7 +141,7 @@ def test_a_redis_url_becomes_feasts_connection_string(tmp_path: Path, monkeypatc
 
 def test_a_repo_that_cannot_be_written_is_a_platform_error(context: Context) -> None:
     (context.root / ".crm").write_text("in the way")
-    with pytest.raises(PlatformError, match="cannot write"):
+    with pytest.raises(PlatformError, match="cannot be written"):
         crm_feast.materialise(context, Features, tables())
 
 

@@ -15,6 +15,7 @@ from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
 from carrental_mlops.data.model import Calibration, Model
 from carrental_mlops.errors import DataError, PlatformError
+from carrental_mlops.files import whole_file
 from carrental_mlops.steps import (
     Champion,
     ChampionStep,
@@ -30,7 +31,6 @@ from carrental_mlops.steps import (
     Verdict,
 )
 from carrental_mlops.steps.evaluate import EvaluateConfig, EvaluateStep
-from carrental_mlops.steps.files import whole_file
 from carrental_mlops.steps.tables import TestRows, TrainRows
 
 COLUMNS = Columns(id="id", time="t", label="y", entities=(), amount="eur")
