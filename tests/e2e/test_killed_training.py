@@ -39,12 +39,12 @@ def test_twenty_kills_leave_nothing_half_done_and_a_rerun_goes_through(
 ) -> None:
     chance = random.Random(SEED)
     tell(f"seed {SEED}")
-    repo, whole, trees = tmp_path, 30.0, 4
+    repo, whole, trees = tmp_path, 30.0, 96
     for number, kind in enumerate(KILLS):
         if kind == "fresh":
             (tmp_path / str(number)).mkdir()
             repo = fraud_repo(tmp_path / str(number))
-        before, trees = _champion(repo), trees + 4
+        before, trees = _champion(repo), trees - 4
         killed = _killed(repo, trees, kind, chance.uniform(0, 1) * (1.0 if kind == "register" else whole))
         between = _champion(repo)
         _hold_registry(repo, tmp_path / f"fetched-{number}-killed")
