@@ -84,8 +84,9 @@ def run(
     context = Context(_run_name(pipeline), pipeline.name, "", service, env, seed, root.resolve(), stores=True)
     client = open_home(root, stack, server)
     compiled = compile_pipeline(
-        pipeline, configs, seed=seed, extra=_settings(context, tracking_uri), steps=steps, only_step=only_step,
-        enable_cache=enable_cache, enable_step_logs=False, enable_pipeline_logs=False, enable_heartbeat=False,
+        pipeline, configs, root=root, seed=seed, extra=_settings(context, tracking_uri), steps=steps,
+        only_step=only_step, enable_cache=enable_cache, enable_step_logs=False, enable_pipeline_logs=False,
+        enable_heartbeat=False,
     ).with_options(run_name=_name(context, run_config), config_path=run_config and str(run_config))  # fmt: skip
     tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
     urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from carrental_mlops.config.models import StepOptions
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import StepConfig
 from carrental_mlops.errors import ConfigError, nearest
-from carrental_mlops.orchestration.zenml_steps import LeftOut, ZenSlot, needed, zen_step
+from carrental_mlops.orchestration.zenml_steps import LeftOut, ZenSlot, needed, repo_here, zen_step
 
 
 def _arguments(options: StepOptions) -> dict[str, Any]:
@@ -31,6 +32,7 @@ def compile_pipeline(
     pipeline: type[Pipeline],
     configs: Mapping[str, StepConfig],
     *,
+    root: Path | None = None,
     seed: int = 0,
     extra: Mapping[str, Any] | None = None,
     steps: Mapping[str, StepOptions] | None = None,
@@ -42,6 +44,7 @@ def compile_pipeline(
     Args:
         pipeline: the class.
         configs: slot name to config; a slot that is absent takes its defaults.
+        root: the model repo; None is the one around the working folder.
         seed: of every step; part of the cache key.
         extra: what steps read of their run, under `crm`.
         steps: slot name to retries and resources.
@@ -58,7 +61,7 @@ def compile_pipeline(
     slots = pipeline.slots()
     for name in {*(steps or {}), *([only_step] if only_step else [])} - slots.keys():
         raise ConfigError(f"pipeline {pipeline.name} has no step `{name}`", nearest(name, slots))
-    wanted = needed(pipeline, only_step)
+    wanted, repo = needed(pipeline, only_step), root or repo_here()
     values = {slot: configs[slot] if slot in configs else cls.config_model()() for slot, cls in slots.items()}
 
     def connect() -> None:
@@ -66,7 +69,7 @@ def compile_pipeline(
         for slot, cls in slots.items():
             given = _arguments((steps or {}).get(slot, StepOptions()))
             bound[slot] = (
-                ZenSlot(cls, values[slot], zen_step(cls, slot, values[slot], seed, given))
+                ZenSlot(cls, values[slot], zen_step(cls, slot, values[slot], seed=seed, root=repo, options=given))
                 if slot in wanted
                 else LeftOut(cls)
             )

@@ -14,7 +14,7 @@ from typing import Any
 from carrental_mlops.core.context import SEED, Context
 from carrental_mlops.core.runner import OnStep, StepOutcome
 from carrental_mlops.core.step import Step
-from carrental_mlops.orchestration.zenml_steps import METRICS
+from carrental_mlops.orchestration.zenml_steps import METRICS, repo_here
 
 watcher: ContextVar[OnStep | None] = ContextVar("watcher", default=None)
 """Who is told about steps that run in the process that launched them."""
@@ -44,7 +44,7 @@ def _settings_and_context() -> tuple[Mapping[str, Any], Context]:
 
     zen = get_step_context()
     settings = dict(zen.pipeline_run.config.extra.get("crm", {}))
-    root = Path(settings.get("root") or _repo())
+    root = Path(settings.get("root") or repo_here())
     context = Context(
         run_id=zen.pipeline_run.name,
         pipeline=settings.get("pipeline") or zen.pipeline.name,
@@ -52,20 +52,10 @@ def _settings_and_context() -> tuple[Mapping[str, Any], Context]:
         service=settings.get("service") or zen.pipeline.name,
         env=settings.get("env", "local"),
         seed=int(settings.get("seed", 0)),
-        root=root if root.is_dir() else _repo(),
+        root=root if root.is_dir() else repo_here(),
         stores=True,
     )
     return settings, context
-
-
-def _repo() -> Path:
-    from carrental_mlops.config.repo import find_repo
-    from carrental_mlops.errors import ConfigError
-
-    try:
-        return find_repo()
-    except ConfigError:
-        return Path.cwd()
 
 
 def _store(settings: Mapping[str, Any], context: Context) -> None:

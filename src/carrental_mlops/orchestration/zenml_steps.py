@@ -77,7 +77,9 @@ def zen_class(cls: type[Step]) -> Any:
     )
 
 
-def zen_step(cls: type[Step], name: str, config: StepConfig, seed: int, options: Mapping[str, Any]) -> Any:
+def zen_step(
+    cls: type[Step], name: str, config: StepConfig, *, seed: int, root: Path, options: Mapping[str, Any]
+) -> Any:
     """A ZenML step ready to be called in a pipeline.
 
     Args:
@@ -85,6 +87,7 @@ def zen_step(cls: type[Step], name: str, config: StepConfig, seed: int, options:
         name: of the step in the pipeline.
         config: part of the cache key.
         seed: part of the cache key.
+        root: the model repo; what the config reads from outside the run is looked for there.
         options: further arguments of ZenML's step: `retry`, `settings`, `enable_cache`.
 
     Raises:
@@ -100,11 +103,12 @@ def zen_step(cls: type[Step], name: str, config: StepConfig, seed: int, options:
     if keepers:
         kept["output_materializers"] = keepers
     made = zen_class(cls)(name=name, **kept)
-    made.crm_key = fingerprint(cls, config, {"seed": str(seed), "outside": config.outside(_repo())})
+    made.crm_key = fingerprint(cls, config, {"seed": str(seed), "outside": config.outside(root)})
     return made
 
 
-def _repo() -> Path:
+def repo_here() -> Path:
+    """The model repo around the working folder, else the working folder."""
     from carrental_mlops.config import find_repo
 
     with suppress(ConfigError):
@@ -122,7 +126,7 @@ def as_step(cls: type[Step], config: StepConfig | None = None, *, name: str | No
         ContractError: an output has a type that nothing but pickle could keep.
     """
     values = config if config is not None else cls.config_model()()
-    made = zen_step(cls, name or cls.__name__, values, seed, {})
+    made = zen_step(cls, name or cls.__name__, values, seed=seed, root=repo_here(), options={})
 
     def connect(**inputs: Any) -> Any:
         return named(cls, made(**inputs, config=values.model_dump(mode="json")))
