@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops.errors import CrmError, DataError, PlatformError
-from carrental_mlops.integrations.files import Entry, hidden
+from carrental_mlops.integrations.source_files import Entry, hidden
 
 _TRIES, _CONNECT_S = 3, 10
 _DENIED = ("AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from pathlib import Path
 from typing import ClassVar, final
 
 from carrental_mlops.core import Step
+from carrental_mlops.data.measures.drift import Bins, bins_from_json, bins_to_json
 from carrental_mlops.data.model import Model
 from carrental_mlops.errors import DataError
-from carrental_mlops.steps.drift import Bins, bins_from_json, bins_to_json
 
 PROFILE = "profile.json"
 """File beside a registered model: how its training data was spread."""
@@ -67,10 +66,10 @@ class ChampionStep(Step):
             PlatformError: the registry cannot be reached.
             DataError: the registered files differ from their digest.
         """
-        if not (self.context.state / "mlflow.db").exists() and not os.environ.get("MLFLOW_TRACKING_URI"):
-            return Champion()
-        from carrental_mlops.integrations.mlflow import registry_for
+        from carrental_mlops.integrations.mlflow import has_registry, registry_for
 
+        if not has_registry(self.context):
+            return Champion()
         registry = registry_for(self.context)
         found = registry.champion()
         if found is None:

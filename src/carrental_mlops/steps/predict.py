@@ -12,8 +12,8 @@ from pydantic import Field
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Step, StepConfig
 from carrental_mlops.serving import ModelService
+from carrental_mlops.steps.batch_answers import BatchScorer, answers_file, no_answers
 from carrental_mlops.steps.champion import Champion
-from carrental_mlops.steps.scoring import BatchScorer, answers_file, no_answers
 from carrental_mlops.steps.tables import FeatureRows
 
 Predictions = NewType("Predictions", pd.DataFrame)

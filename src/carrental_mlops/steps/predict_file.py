@@ -14,9 +14,9 @@ from carrental_mlops.core import Step
 from carrental_mlops.data.aggregate import AsOfJoin, FeatureTables
 from carrental_mlops.errors import DataError
 from carrental_mlops.serving import ModelService
+from carrental_mlops.steps.batch_answers import BatchScorer, answers_file
 from carrental_mlops.steps.champion import Champion
 from carrental_mlops.steps.predict import PredictConfig
-from carrental_mlops.steps.scoring import BatchScorer, answers_file
 
 
 class PredictFileConfig(PredictConfig):

@@ -77,7 +77,7 @@ def test_there_is_no_champion_before_the_first_registry(tmp_path: Path) -> None:
 
 
 def test_a_champion_survives_saving_and_notices_tampering(tmp_path: Path) -> None:
-    from carrental_mlops.steps.drift import profile
+    from carrental_mlops.data.measures.drift import profile
 
     before = Champion(model(), "7", profile(rows(), ["a"]), "abc")
     before.save(tmp_path / "c")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from carrental_mlops.steps.curves import curves
-from carrental_mlops.steps.drift import bins_from_json, bins_to_json, profile, stability_index
-from carrental_mlops.steps.metrics import Scored, bootstrap, point
+from carrental_mlops.data.measures.curves import curves
+from carrental_mlops.data.measures.drift import bins_from_json, bins_to_json, profile, stability_index
+from carrental_mlops.data.measures.metrics import Scored, bootstrap, point
 
 
 def scored(n: int = 500, seed: int = 0, noise: float = 1.0, ties: bool = False) -> Scored:

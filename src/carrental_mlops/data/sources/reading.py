@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from carrental_mlops.data.sources.formats import EXPECTED, format_of, table_of
 from carrental_mlops.errors import CrmError
 from carrental_mlops.files import file_digest
-from carrental_mlops.integrations.files import Entry, Files
-from carrental_mlops.steps.formats import EXPECTED, format_of, table_of
+from carrental_mlops.integrations.source_files import Entry, Files
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from carrental_mlops.core import Context
+from carrental_mlops.data.sources.formats import format_of, partitions
+from carrental_mlops.data.sources.parts import FILE_COLUMNS, Parts
+from carrental_mlops.data.sources.reading import Loaded, loaded
 from carrental_mlops.errors import DataError
 from carrental_mlops.files import whole_file
-from carrental_mlops.integrations.files import Entry, Files
-from carrental_mlops.steps.formats import format_of, partitions
-from carrental_mlops.steps.parts import FILE_COLUMNS, Parts
-from carrental_mlops.steps.reading import Loaded, loaded
+from carrental_mlops.integrations.source_files import Entry, Files
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from carrental_mlops.core import Context
+from carrental_mlops.data.sources.formats import narrowed
 from carrental_mlops.errors import DataError
 from carrental_mlops.files import whole_file
-from carrental_mlops.steps.formats import narrowed
 
 if TYPE_CHECKING:
     import pyarrow as pa

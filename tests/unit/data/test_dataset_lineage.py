@@ -12,6 +12,7 @@ import pytest
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
+from carrental_mlops.data.datasets import dataset_of, frame_digest
 from carrental_mlops.data.model import Model
 from carrental_mlops.steps import (
     Champion,
@@ -24,7 +25,6 @@ from carrental_mlops.steps import (
     ReportStep,
     Verdict,
 )
-from carrental_mlops.steps.datasets import dataset_of, frame_digest
 from carrental_mlops.steps.tables import TestRows, TrainRows
 
 YES = Verdict(True, (), promote=True)

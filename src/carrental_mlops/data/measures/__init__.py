@@ -1,0 +1,1 @@
+"""What scores and spreads amount to: metrics with intervals, curves, drift."""
