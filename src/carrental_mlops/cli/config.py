@@ -40,7 +40,7 @@ def explain(key: str, env: Env = None, sets: Sets = None, as_json: Json = False,
     from dataclasses import asdict
 
     from carrental_mlops.cli.terminal import colour, show_json
-    from carrental_mlops.core.explain import explain as look_up
+    from carrental_mlops.core.config_help import explain as look_up
     from carrental_mlops.core.repo import open_repo
 
     found = look_up(open_repo(repo, env, sets or ()), key)
@@ -101,7 +101,7 @@ def schema(
     """JSON schema of this repo's crm.yaml, for editors."""
     import json
 
-    from carrental_mlops.core.explain import schema as make
+    from carrental_mlops.core.config_help import schema as make
     from carrental_mlops.core.repo import open_repo
 
     found = open_repo(repo)

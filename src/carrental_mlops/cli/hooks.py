@@ -23,7 +23,7 @@ def hooks(
 ) -> None:
     """What may be overridden: each hook, what it must return, since which version; in a repo, where it overrides it."""
     from carrental_mlops.cli.terminal import show_json
-    from carrental_mlops.scaffold.step_catalogue import hook_cards
+    from carrental_mlops.scaffold.step_cards import hook_cards
 
     cards, own = hook_cards(step), _overrides(repo)
     found = [

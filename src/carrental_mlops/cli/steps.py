@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 def list_steps(as_json: Json = False) -> None:
     """Every default step with its hooks."""
     from carrental_mlops.cli.terminal import show_json, show_table
-    from carrental_mlops.scaffold.step_catalogue import read_steps
+    from carrental_mlops.scaffold.step_cards import read_steps
 
     cards = read_steps()
     if as_json:
@@ -31,7 +31,7 @@ def list_steps(as_json: Json = False) -> None:
 def show(step: str, as_json: Json = False) -> None:
     """Inputs, outputs, settings and hooks of one step."""
     from carrental_mlops.cli.terminal import colour, show_json
-    from carrental_mlops.scaffold.step_catalogue import read_step
+    from carrental_mlops.scaffold.step_cards import read_step
 
     card = read_step(step)
     if as_json:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from carrental_mlops.errors import ConfigError, ContractError, nearest
 from carrental_mlops.scaffold.imports import with_imports
-from carrental_mlops.scaffold.step_catalogue import read_override, read_step
+from carrental_mlops.scaffold.step_cards import read_override, read_step
 
 
 @dataclass(frozen=True)

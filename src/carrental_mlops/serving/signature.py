@@ -15,7 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
-from carrental_mlops.data.contract import RowContract, has_own_validators
+from carrental_mlops.data.row_contract import RowContract, has_own_validators
 from carrental_mlops.serving.refusal import Refusal
 
 Floats = NDArray[np.float64]
@@ -89,7 +89,10 @@ class Signature:
         except ValidationError as error:
             raise _refusal(error) from None
         sent = [name for name in self._numeric if name in values]
-        table = np.array([values[name] for name in sent], dtype=np.float64)
+        if rows == 1:
+            table = np.array([values[name][0] for name in sent], dtype=np.float64).reshape(-1, 1)
+        else:
+            table = np.array([values[name] for name in sent], dtype=np.float64)
         numbers: dict[str, Floats] = dict(zip(sent, table, strict=True))
         for name in self._dated:
             if name in values:

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
-from carrental_mlops.data.contract import RowContract
+from carrental_mlops.data.row_contract import RowContract
 from carrental_mlops.integrations.pandera import frame_schema, judge
 
 

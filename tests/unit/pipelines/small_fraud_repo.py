@@ -7,8 +7,8 @@ from typing import Any
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Pipeline, StepConfig, step
-from carrental_mlops.data.contract import RowContract
 from carrental_mlops.data.features import Arrays, FeatureSet, History
+from carrental_mlops.data.row_contract import RowContract
 from carrental_mlops.pipelines import BatchInferencePipeline, FeaturesPipeline, TrainingPipeline
 from carrental_mlops.serving import ModelService
 from carrental_mlops.steps import AggregateStep, FeaturesStep, MaterialiseStep, PredictStep, ValidateStep

@@ -9,7 +9,7 @@ import pytest
 from carrental_mlops.cli.main import main
 from carrental_mlops.errors import ConfigError, ContractError
 from carrental_mlops.scaffold.override import plan_override
-from carrental_mlops.scaffold.step_catalogue import read_steps
+from carrental_mlops.scaffold.step_cards import read_steps
 
 EVERY_HOOK = [(card["name"], hook["name"]) for card in read_steps() for hook in card["hooks"]]
 STEPS = '''\

@@ -16,9 +16,9 @@ import pytest
 from pydantic import Field
 
 from carrental_mlops.config.serving import Serving
-from carrental_mlops.data.contract import RowContract
 from carrental_mlops.data.features import Arrays, FeatureSet
 from carrental_mlops.data.model import LightGbm, Model
+from carrental_mlops.data.row_contract import RowContract
 from carrental_mlops.serving import ModelService
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.endpoint import Endpoint, Identity

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
-from carrental_mlops.data.contract import RowContract
+from carrental_mlops.data.row_contract import RowContract
 from carrental_mlops.errors import ContractError, DataError
 from carrental_mlops.steps.tables import RawRows
 from carrental_mlops.steps.validate import ValidateConfig, ValidateStep

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from carrental_mlops.data.contract import RowContract
+from carrental_mlops.data.row_contract import RowContract
 from pydantic import Field
 
 

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from carrental_mlops.core import Step, call, hook
-from carrental_mlops.core.content import checksum
-from carrental_mlops.core.contract import mismatch
+from carrental_mlops.core.checksum import checksum
+from carrental_mlops.core.return_types import mismatch
 from carrental_mlops.errors import ContractError
 
 

@@ -1,6 +1,6 @@
 """The step catalogue: `steps/<name>/step.yaml` and `override.py.jinja`, read light, written from the classes.
 
-`python -m carrental_mlops.scaffold.step_catalogue` writes it anew.
+`python -m carrental_mlops.scaffold.step_cards` writes it anew.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from carrental_mlops.core import Step
 
 _ROOM = "carrental_mlops.steps"
-_HEAD = "# Generated from the classes: python -m carrental_mlops.scaffold.step_catalogue\n"
+_HEAD = "# Generated from the classes: python -m carrental_mlops.scaffold.step_cards\n"
 _LINE = 100
 PLAIN = {
     "feature_set": "carrental_mlops.data.features:FeatureSet",
