@@ -59,6 +59,8 @@ class Context:
     root: Path = field(default_factory=Path.cwd)
     """The model repo."""
     stores: bool = False
+    tracking_uri: str | None = None
+    """MLflow's, where MLFLOW_TRACKING_URI is not set; None is the repo's store in `.crm/`."""
     log: logging.Logger = field(default_factory=lambda: _LOG)
     metrics: dict[str, float] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)

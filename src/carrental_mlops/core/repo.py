@@ -14,6 +14,7 @@ from carrental_mlops.config import RepoConfig, Section, load
 from carrental_mlops.config.reader import repo_config
 from carrental_mlops.config.repo import find_repo
 from carrental_mlops.core.binding import step_configs
+from carrental_mlops.core.context import Context
 from carrental_mlops.core.hook import where
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import StepConfig
@@ -66,6 +67,22 @@ class ModelRepo:
     def step_configs(self, pipeline: type[Pipeline]) -> dict[str, StepConfig]:
         """Each slot's config; a slot that only another pipeline of the repo has is no error."""
         return step_configs(pipeline, self.section, known=self.pipelines().values())
+
+    def context(self, env: str | None = None, seed: int | None = None) -> Context:
+        """What every run of the repo is told of it: a run in process unless the engine says otherwise.
+
+        Args:
+            env: an environment of crm.yaml; None for the first.
+            seed: None for that of crm.yaml.
+        """
+        config = self.config
+        return Context(
+            service=config.service,
+            env=env or config.environments[0],
+            seed=config.seed if seed is None else seed,
+            root=self.root,
+            tracking_uri=config.mlflow.tracking_uri,
+        )
 
     def _file(self) -> Path:
         return Path("src") / self.config.package / "pipelines.py"

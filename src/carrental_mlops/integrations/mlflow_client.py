@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from carrental_mlops.core import Context
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.files import locked
 from carrental_mlops.integrations.local_store import repoint
@@ -39,6 +40,12 @@ def tracking_uri(root: Path, configured: str | None = None) -> str:
 def database_of(uri: str) -> Path | None:
     """The file behind an SQLite tracking URI, else None."""
     return Path(uri.removeprefix("sqlite:///").split("?")[0]).resolve() if uri.startswith("sqlite:///") else None
+
+
+def has_registry(context: Context) -> bool:
+    """Whether the run has a store to read: a server, or a database that exists; asking makes none."""
+    database = database_of(tracking_uri(context.root, context.tracking_uri))
+    return database is None or database.is_file()
 
 
 def artifact_location(uri: str) -> str | None:

@@ -205,7 +205,7 @@ class Registry:
 
 def registry_for(context: Context) -> Registry:
     """The registry of the run's service: the store that the run tracks to, else the repo's own."""
-    return Registry(tracking_uri(context.root), context.service)
+    return Registry(tracking_uri(context.root, context.tracking_uri), context.service)
 
 
 def _model(found: Any) -> RegisteredModel:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from carrental_mlops.config.models import StepOptions
-from carrental_mlops.core import Context, Pipeline, RunSummary, Step, run_in_process
+from carrental_mlops.core import Pipeline, RunSummary, Step, run_in_process
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.core.runner import OnStep, StepOutcome
 from carrental_mlops.core.wiring import Ref, trace
@@ -52,12 +52,7 @@ def launch(repo: ModelRepo, request: Request, on_step: OnStep = lambda slot, out
 
 
 def _in_process(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_step: OnStep) -> RunSummary:
-    context = Context(
-        service=repo.config.service,
-        env=request.env or repo.config.environments[0],
-        seed=repo.config.seed,
-        root=repo.root,
-    )
+    context = repo.context(request.env)
     return run_in_process(pipeline, repo.step_configs(pipeline), context, on_step, until=request.step)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from carrental_mlops.core import Context, run_in_process
+from carrental_mlops.core import run_in_process
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.core.runner import OnStep, RunSummary
@@ -81,7 +81,7 @@ def reproduce(repo: ModelRepo, model: str, on_step: OnStep = lambda slot, outcom
     past = recorded(repo, model)
     pipeline = repo.pipeline(past.pipeline)
     slot = _registering(pipeline)
-    context = Context(service=repo.config.service, env=past.recipe.env, seed=past.recipe.seed, root=repo.root)
+    context = repo.context(past.recipe.env, past.recipe.seed)
     configs = _configs(pipeline, past)
     present = recipe_of(pipeline, repo.step_configs(pipeline), context)
     summary = run_in_process(pipeline, configs, context, on_step, until=slot)

@@ -54,6 +54,7 @@ def _settings_and_context() -> tuple[Mapping[str, Any], Context]:
         seed=int(settings.get("seed", 0)),
         root=root if root.is_dir() else repo_here(),
         stores=True,
+        tracking_uri=settings.get("tracking_uri"),
     )
     return settings, context
 

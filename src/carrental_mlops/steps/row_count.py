@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 from carrental_mlops.core import Context
@@ -59,13 +58,12 @@ def row_limits(context: Context, source: str, max_rows: int | None, max_change: 
     Raises:
         PlatformError: MLflow cannot be reached.
     """
-    tracked = (context.state / "mlflow.db").exists() or bool(os.environ.get("MLFLOW_TRACKING_URI"))
-    if max_change is None or not tracked or source.startswith("sim://"):
-        return RowLimits(source, max_rows)
-    from carrental_mlops.integrations.mlflow import runs, tracking_uri
+    from carrental_mlops.integrations.mlflow import has_registry, runs, tracking_uri
 
+    if max_change is None or source.startswith("sim://") or not has_registry(context):
+        return RowLimits(source, max_rows)
     step = context.step or "ingest"
-    for run in runs(tracking_uri(context.root), context.service, 200):
+    for run in runs(tracking_uri(context.root, context.tracking_uri), context.service, 200):
         same = (run.pipeline, run.env, run.params.get(f"{step}.source")) == (context.pipeline, context.env, source)
         if same and run.status == "FINISHED" and f"{step}.rows_read" in run.metrics:
             return RowLimits(source, max_rows, int(run.metrics[f"{step}.rows_read"]), run.run_id, max_change)

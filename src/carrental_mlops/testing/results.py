@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from carrental_mlops.core import Context, Pipeline, RunSummary, run_in_process
+from carrental_mlops.core import Pipeline, RunSummary, run_in_process
 from carrental_mlops.core.repo import open_repo
 
 
@@ -49,6 +49,4 @@ def run_pipeline(pipeline: type[Pipeline], root: Path, *sets: str, env: str | No
         CrmError: the configuration does not hold, or a step failed.
     """
     repo = open_repo(root, env, sets)
-    config = repo.config
-    context = Context(service=config.service, env=env or config.environments[0], seed=config.seed, root=repo.root)
-    return Results(run_in_process(pipeline, repo.step_configs(pipeline), context))
+    return Results(run_in_process(pipeline, repo.step_configs(pipeline), repo.context(env)))
