@@ -21,6 +21,8 @@ Run = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[1]
 CRM = Path(sys.executable).with_name("crm")
+REFUSED = 4
+"""Exit code of a run whose gate said no, and of this demo then."""
 
 
 def crm(*arguments: str, cwd: Path, ok: tuple[int, ...] = (0,)) -> str:
@@ -77,26 +79,43 @@ def main() -> None:
     repo = new_repo("fraud-payments" if data is None else f"fraud-{data.stem.lower().replace('_', '-')}")
     if data is not None:
         use_data(repo, data, (args.mapping or ROOT / "examples" / "mappings" / f"{data.stem}.yaml").resolve())
-    training = json.loads(crm("run", "training", "--json", cwd=repo, ok=(0, 4)))
+    training = json.loads(crm("run", "training", "--json", cwd=repo, ok=(0, REFUSED)))
+    if training["refused"] is not None:
+        refused(repo, training)
+        sys.exit(REFUSED)
     batch = json.loads(crm("run", "batch_inference", "--json", cwd=repo))
     summary(repo, training, batch, time.monotonic() - started)
+
+
+def refused(repo: Path, training: Run) -> None:
+    """Why nothing was promoted, so that no batch was scored, and where to read on."""
+    here = repo.relative_to(ROOT)
+    print(f"""
+The gate refused the model, so no batch was scored
+  verdict    {training["refused"]}
+  report     {report(repo, training).relative_to(ROOT)}
+  rules      {here}/config/crm.yaml, steps.gate
+  next       cd {here} && ../../.venv/bin/crm report open""")
+
+
+def report(repo: Path, training: Run) -> Path:
+    return repo / ".crm" / "reports" / f"{training['run_id']}.html"
 
 
 def summary(repo: Path, training: Run, batch: Run, seconds: float) -> None:
     """What was done, what the model is worth, where each thing lies."""
     import pandas as pd
 
-    metrics, state = training["metrics"], repo / ".crm"
-    predictions = state / "predictions" / f"{batch['run_id']}.parquet"
+    metrics = training["metrics"]
+    predictions = repo / ".crm" / "predictions" / f"{batch['run_id']}.parquet"
     scored = pd.read_parquet(predictions)
     decided = ", ".join(f"{n:,} {name}" for name, n in scored["decision"].value_counts().items())
     cached = sum(step["status"] == "cached" for step in training["steps"])
-    verdict = "passed" if training["refused"] is None else f"refused: {training['refused']}"
     print(f"""
 Done in {seconds:.0f} s
   repo       {repo.relative_to(ROOT)}
   training   {len(training["steps"])} steps on ZenML ({cached} from the cache), {metrics["rows_train"]:,.0f} rows
-  gate       {verdict}
+  gate       passed
   champion   version {scored["model_version"].iloc[0]}
   batch      {len(scored):,} rows: {decided}
 
@@ -106,7 +125,7 @@ What the model is worth, on {metrics["rows_test"]:,.0f} later rows it never saw
   errors cost {metrics["cost_eur_per_1000"]:,.0f} EUR per 1,000 payments
 
 Where things lie
-  report       {(state / "reports" / (training["run_id"] + ".html")).relative_to(ROOT)}
+  report       {report(repo, training).relative_to(ROOT)}
   predictions  {predictions.relative_to(ROOT)}
   MLflow       .venv/bin/mlflow ui --backend-store-uri {training["urls"]["mlflow"]}
   next         cd {repo.relative_to(ROOT)} && ../../.venv/bin/crm hooks""")

@@ -39,7 +39,10 @@ class BatchScorer:
             DataError: there is no champion.
         """
         if champion.model is None:
-            raise DataError(f"{context.step or 'predict'}: {context.service} has no champion", "crm run training")
+            raise DataError(
+                f"{context.step or 'predict'}: {context.service} has no champion",
+                "crm run training; if its gate said no: crm report open tells why, steps.gate.minimum holds the rule",
+            )
         return cls(service(champion.model), champion.version or "", columns.id)
 
     def answer(self, rows: pd.DataFrame) -> pd.DataFrame:
