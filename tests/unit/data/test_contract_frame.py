@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, ValidationError, field_validator
 
+from carrental_mlops.data.pandera_schema import frame_schema
+from carrental_mlops.data.row_check import judge
 from carrental_mlops.data.row_contract import RowContract
-from carrental_mlops.integrations.pandera import frame_schema, judge
 
 
 class Colour(enum.Enum):
@@ -90,7 +91,8 @@ def test_typed_columns_get_the_verdict_of_pydantic(numbers: list[tuple[float, fl
     _agree(Payment, frame)
 
 
-def test_a_thousand_rows_get_one_verdict_from_three_readers() -> None:
+@pytest.mark.parametrize("model", [Payment, Strict])
+def test_a_thousand_rows_get_one_verdict_from_three_readers(model: type[RowContract]) -> None:
     rng = np.random.default_rng(3)
 
     def value(usual: list[Any]) -> Any:
@@ -99,13 +101,13 @@ def test_a_thousand_rows_get_one_verdict_from_three_readers() -> None:
 
     rows = [{name: value(usual) for name, usual in USUAL.items()} for _ in range(1000)]
     frame = pd.DataFrame(rows, dtype=object)
-    _agree(Payment, frame)
+    _agree(model, frame)
     import pandera.errors
 
     with pytest.raises(pandera.errors.SchemaErrors) as error:
-        frame_schema(Payment).validate(frame, lazy=True)
+        frame_schema(model).validate(frame, lazy=True)
     bad = set(error.value.failure_cases["index"].dropna().astype(int))
-    assert bad == set(np.flatnonzero(judge(Payment, frame).bad))
+    assert bad == set(np.flatnonzero(judge(model, frame).bad))
 
 
 def test_duplicate_ids_and_missing_columns_break_rows() -> None:

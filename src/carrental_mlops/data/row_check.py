@@ -1,4 +1,4 @@
-"""A pydantic row model as a pandera frame check: the same verdict per row, without a Python call per row."""
+"""The row contract asked of a whole table: pydantic's verdict of each row, without a Python call per row."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
+
+from carrental_mlops.data.row_contract import has_own_validators
 
 Mask = NDArray[np.bool_]
 _SAFE_INT = 2**53
@@ -48,10 +50,11 @@ def judge(model: type[BaseModel], rows: pd.DataFrame, unique: str | None = None)
         rows: any number of rows.
         unique: a column in which every value may stand once; the first row with a value keeps it.
     """
-    fields = _RowWise(model) if _has_own_validators(model) else None
-    checks = (
-        [fields] if fields else [_Field(name, info, model.model_config) for name, info in model.model_fields.items()]
-    )
+    checks: list[_RowWise] | list[FieldCheck]
+    if has_own_validators(model):
+        checks = [_RowWise(model)]
+    else:
+        checks = [FieldCheck(name, info, model.model_config) for name, info in model.model_fields.items()]
     reasons = [r for check in checks for r in check.broken(rows)]
     if unique is not None and unique in rows.columns:
         again = (rows[unique].duplicated() & rows[unique].notna()).to_numpy()
@@ -62,23 +65,7 @@ def judge(model: type[BaseModel], rows: pd.DataFrame, unique: str | None = None)
     return FrameVerdict(bad, table)
 
 
-def frame_schema(model: type[BaseModel], unique: str | None = None) -> Any:
-    """`model` as a `pandera.DataFrameSchema` whose checks give the verdicts of `judge`, for tools that read pandera."""
-    import pandera.pandas as pa
-
-    columns = {}
-    for name, info in model.model_fields.items():
-        check = _Field(name, info, model.model_config)
-        columns[info.alias or name] = pa.Column(
-            checks=[pa.Check(check.fits, name=str(info.annotation), ignore_na=False)],
-            nullable=True,
-            required=info.is_required(),
-            unique=name == unique,
-        )
-    return pa.DataFrameSchema(columns, name=model.__name__)
-
-
-class _Field:
+class FieldCheck:
     """One field of the contract, over a column."""
 
     def __init__(self, name: str, info: FieldInfo, config: ConfigDict) -> None:
@@ -160,7 +147,7 @@ class _RowWise:
         self._model = model
 
     def broken(self, rows: pd.DataFrame) -> list[tuple[int, str, str]]:
-        """(position, column, reason), as `_Field.broken`; `*` stands for the row as a whole."""
+        """(position, column, reason), as `FieldCheck.broken`; `*` stands for the row as a whole."""
         found = []
         names = [i.alias or n for n, i in self._model.model_fields.items() if (i.alias or n) in rows.columns]
         columns = [rows[n].astype(object).tolist() for n in names]
@@ -180,12 +167,6 @@ def _scalar(config: ConfigDict) -> ConfigDict:
 
 def _widest(values: NDArray[Any]) -> int:
     return max(abs(int(values.min())), abs(int(values.max())))
-
-
-def _has_own_validators(model: type[BaseModel]) -> bool:
-    found = model.__pydantic_decorators__
-    own = [d for d in found.model_validators.values() if d.cls_var_name != "_missing_is_none"]
-    return bool(own or found.field_validators or found.validators or found.root_validators)
 
 
 def _simple(info: FieldInfo) -> tuple[type | None, list[tuple[Any, Any]]]:
