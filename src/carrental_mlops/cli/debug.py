@@ -21,7 +21,7 @@ app = verb()
 
 @app.command(epilog="Example: crm debug latest train --pdb")
 def debug(
-    run: Annotated[str, typer.Argument(help="As `crm runs list` prints it, or its first letters; latest: the newest.")],
+    run: Annotated[str, typer.Argument(help="An id of `crm runs list`, or its last 6 characters; or: latest.")],
     step: Annotated[str, typer.Argument(help="As `crm pipelines show` prints it.")],
     shell: Annotated[bool, typer.Option("--shell", help="A Python shell; the default on a terminal.")] = False,
     pdb: Annotated[bool, typer.Option("--pdb", help="Run the step under the debugger.")] = False,

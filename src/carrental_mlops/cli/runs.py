@@ -44,15 +44,15 @@ def list_runs(
     show_table(("run", "pipeline", "env", "status", "started (UTC)", "seconds", *chosen), rows)
 
 
-@app.command(epilog="Example: crm runs compare 3f2a 9c1b")
+@app.command(epilog="Example: crm runs compare 3f2a9c 7b04d1")
 def compare(first: str, second: str, env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
-    """Metrics, params, data and code of two runs side by side; an id may be shortened to its first letters."""
+    """Metrics, params, data and code of two runs side by side; an id may be shortened to its last 6 characters."""
     _compare(first, second, _store(repo, env), as_json, everything=True)
 
 
-@app.command(epilog="Example: crm runs diff 3f2a 9c1b")
+@app.command(epilog="Example: crm runs diff 3f2a9c 7b04d1")
 def diff(first: str, second: str, env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
-    """What differs between two runs: metrics, params, data, code."""
+    """What differs between two runs: metrics, params, data, code; an id may be its last 6 characters."""
     _compare(first, second, _store(repo, env), as_json, everything=False)
 
 

@@ -63,16 +63,22 @@ def runs(uri: str, service: str, limit: int = 20) -> list[RunRecord]:
         return [_record(run) for run in found]
 
 
+def stands_for(short: str, run_id: str) -> bool:
+    """Whether `short` means `run_id`: its beginning, or that of its last part (`3f2a` of `training-…-3f2a9c`)."""
+    return run_id.startswith(short) or run_id.rpartition("-")[2].startswith(short)
+
+
 def find_run(uri: str, service: str, run_id: str) -> RunRecord:
-    """The run whose `crm.run_id` or MLflow id is, or begins with, `run_id`.
+    """The run that `run_id` stands for: `crm.run_id` or MLflow's id, whole or shortened as `stands_for` says.
 
     Raises:
         ConfigError: none, or several.
     """
-    fits = [r for r in runs(uri, service, 1000) if r.run_id.startswith(run_id) or r.mlflow_run_id.startswith(run_id)]
+    fits = [r for r in runs(uri, service, 1000) if any(stands_for(run_id, i) for i in (r.run_id, r.mlflow_run_id))]
     exact = [r for r in fits if run_id in (r.run_id, r.mlflow_run_id)] or fits
     if len(exact) != 1:
-        raise ConfigError(f"{len(exact)} runs of {service} begin with `{run_id}`", "pick one from: crm runs list")
+        mend = "crm runs list, then the id or the last 6 characters of it"
+        raise ConfigError(f"{len(exact)} runs of {service} are named `{run_id}`, in whole or in short", mend)
     return exact[0]
 
 

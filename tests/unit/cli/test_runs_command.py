@@ -99,9 +99,12 @@ def test_diff_shows_what_differs_and_compare_everything(crm, two_runs: None) -> 
     assert table[1].split() == ["metric", "evaluate.average_precision", "0.5", "0.7"]
 
 
-def test_a_run_is_found_by_its_first_letters_and_an_unknown_one_refused(crm, two_runs: None) -> None:
+def test_a_run_is_found_by_the_end_of_its_id_and_an_unknown_one_refused(crm, two_runs: None) -> None:
     several = crm("runs", "diff", "train", "training-2")
     assert several.code == 1 and "2 runs of tiny-" in several.err and "crm runs list" in several.err
+    assert json.loads(crm("runs", "diff", "1", "2", "--json").out) == json.loads(
+        crm("runs", "diff", "training-1", "training-2", "--json").out
+    )
     assert crm("runs", "compare", "training-9", "training-2").code == 1
 
 
