@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from carrental_mlops.config.frozen import Frozen
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class OnlineFeatures(_Frozen):
+class OnlineFeatures(Frozen):
     """Stored features, by entity id."""
 
     source: Literal["store", "request"] = "store"
@@ -25,7 +23,7 @@ class OnlineFeatures(_Frozen):
     and say so; `refuse`: 503."""
 
 
-class Audit(_Frozen):
+class Audit(Frozen):
     """What is kept of each answer."""
 
     kind: Literal["durable", "best_effort", "off"] | None = None
@@ -45,7 +43,7 @@ class Audit(_Frozen):
     """File with the 32-byte key, base64, that encrypts the full input for replay; unset: the full input is not kept."""
 
 
-class Auth(_Frozen):
+class Auth(Frozen):
     """Who may ask."""
 
     kind: Literal["none", "bearer", "oidc", "peer"] = "none"
@@ -64,7 +62,7 @@ class Auth(_Frozen):
     """Addresses or networks (CIDR) that may set `header` (peer)."""
 
 
-class Traces(_Frozen):
+class Traces(Frozen):
     """OpenTelemetry traces."""
 
     ratio: float = Field(default=0.1, ge=0, le=1)
@@ -73,7 +71,7 @@ class Traces(_Frozen):
     """OTLP over HTTP, such as `http://collector:4318/v1/traces`; unset: no traces."""
 
 
-class Serving(_Frozen):
+class Serving(Frozen):
     """How the service runs."""
 
     host: str = "127.0.0.1"

@@ -33,7 +33,10 @@ def read(path: Path) -> tuple[dict[str, Any], Lines]:
     if value is None:
         return {}, {(): f"{name}:1"}
     if not isinstance(value, dict):
-        raise ConfigError(f"{name}:1: found {type(value).__name__}, expected `key: value` lines", "crm config show")
+        raise ConfigError(
+            f"{lines[()]}: found {type(value).__name__}, expected `key: value` lines",
+            f"begin {lines[()]} with a key and a colon, as in `owner: team@example.com`",
+        )
     return value, lines
 
 

@@ -5,7 +5,7 @@ from typing import final
 
 import pytest
 
-from carrental_mlops.config import Columns, RepoConfig, environments, load, repo_config
+from carrental_mlops.config import Columns, RepoConfig, load, repo_config
 from carrental_mlops.core import Pipeline, Step, StepConfig, step
 from carrental_mlops.core.binding import step_configs
 from carrental_mlops.errors import ConfigError
@@ -158,7 +158,7 @@ def test_first_environment_is_the_file_itself_and_others_lay_their_overlay_over_
     write(root, "steps:\n  train: {depth: 9}\n", "staging")
     assert read(root, "local").steps == read(root).steps == {"train": {"depth": 5}}
     assert read(root, "staging").steps == {"train": {"depth": 9}}
-    assert environments(root) == ("local", "staging", "prod")
+    assert read(root).environments == ("local", "staging", "prod")
 
 
 def test_unknown_environment_names_those_there_are(root: Path) -> None:
@@ -275,3 +275,24 @@ def test_unknown_pipeline_is_refused_where_all_are_known(root: Path) -> None:
     swap(root, "slo:", "pipelines: {trianing: {}}\nslo:")
     with pytest.raises(ConfigError, match=r"crm\.yaml:13: no pipeline `trianing`(.|\n)*`training`"):
         step_configs(Training, load(root), known=[Training, Scoring])
+
+
+def test_each_mend_names_the_line_and_what_the_key_takes(root: Path) -> None:
+    swap(root, "tier: 1", "tier: 9")
+    with pytest.raises(ConfigError) as refused:
+        read(root)
+    assert refused.value.fix.startswith("edit config/crm.yaml:4: `tier` takes int (1 takes money")
+
+
+def test_the_mend_of_a_file_without_keys_is_an_edit_of_its_line(root: Path) -> None:
+    write(root, "# a list\n- service\n")
+    with pytest.raises(ConfigError) as refused:
+        read(root)
+    assert "config/crm.yaml:2: found list" in refused.value.what
+    assert refused.value.fix == "begin config/crm.yaml:2 with a key and a colon, as in `owner: team@example.com`"
+
+
+def test_a_section_that_nothing_reads_is_refused(root: Path) -> None:
+    swap(root, "tier: 1", "tier: 1\ndeploy: {namespace: fraud}")
+    with pytest.raises(ConfigError, match=r"crm\.yaml:5: unknown key `deploy`"):
+        read(root)
