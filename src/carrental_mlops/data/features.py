@@ -92,7 +92,7 @@ class FeatureSet(Guarded):
         """Every stored feature as `compute` and the model see it, `view__feature`."""
         return tuple(reference.replace(":", "__") for reference in cls.references())
 
-    @hook(since="0.1", returns="new columns by name, each as long as the input; element-wise, no state")
+    @hook(since="0.1", returns="new columns by name, each as long as the input; element-wise, no state", every=1000)
     def compute(self, *, columns: Arrays) -> Arrays:
         """Columns derived from request fields and stored features, for one row or a million."""
         return {}
