@@ -63,9 +63,24 @@ def read(body: bytes, names: Sequence[str], max_rows: int, header_length: int | 
         document = orjson.loads(body if header_length is None else body[:header_length])
     except orjson.JSONDecodeError:
         raise Refusal(400, "the body is not JSON") from None
+    tail = memoryview(body)[header_length:] if header_length is not None else memoryview(b"")
+    return read_document(document, tail, names, max_rows)
+
+
+def read_document(document: Any, tail: memoryview, names: Sequence[str], max_rows: int) -> Inference:
+    """The request in `document`: what the JSON said, from whichever transport.
+
+    Args:
+        document: the request's object.
+        tail: bytes of its binary tensors, in their order.
+        names: fields of the service, in the order of its metadata.
+        max_rows: most rows of one request.
+
+    Raises:
+        Refusal: as `read`.
+    """
     if type(document) is not dict or type(document.get("inputs")) is not list or not document["inputs"]:
         raise Refusal(400, 'the body wants an object with "inputs", a list of tensors', "inputs")
-    tail = memoryview(body)[header_length:] if header_length is not None else memoryview(b"")
     columns, rows = _columns(document["inputs"], tail, names)
     if rows > max_rows:
         raise Refusal(413, f"{rows} rows in one request, at most {max_rows} are answered")
@@ -215,14 +230,11 @@ def write(
     Raises:
         Refusal: 422, an output is wanted that there is not.
     """
-    if unknown := [name for name in inference.wanted if name not in outputs]:
-        raise Refusal(422, f"no output `{unknown[0]}`; there are {', '.join(outputs)}", "outputs")
     tensors, tail = [], []
-    for name in inference.wanted or outputs:
-        datatype, values = outputs[name]
+    for name, datatype, values in chosen(inference, outputs):
         tensor: dict[str, Any] = {"name": name, "shape": [inference.rows], "datatype": datatype}
         if inference.binary is True or (inference.binary and name in inference.binary):
-            part = _packed(datatype, values)
+            part = packed(datatype, values)
             tensor["parameters"] = {"binary_data_size": len(part)}
             tail.append(part)
         else:
@@ -235,7 +247,19 @@ def write(
     return Written(head + b"".join(tail), len(head)) if tail else Written(head)
 
 
-def _packed(datatype: str, values: Values) -> bytes:
+def chosen(inference: Inference, outputs: Mapping[str, tuple[str, Values]]) -> list[tuple[str, str, Values]]:
+    """(name, datatype, values) of each output that `inference` wants.
+
+    Raises:
+        Refusal: 422, there is no such output.
+    """
+    if unknown := [name for name in inference.wanted if name not in outputs]:
+        raise Refusal(422, f"no output `{unknown[0]}`; there are {', '.join(outputs)}", "outputs")
+    return [(name, *outputs[name]) for name in inference.wanted or outputs]
+
+
+def packed(datatype: str, values: Values) -> bytes:
+    """Values as a binary tensor: little-endian, texts each behind its length in 4 bytes."""
     if datatype == "BYTES":
         encoded = [str(value).encode() for value in values]
         return b"".join(len(text).to_bytes(4, "little") + text for text in encoded)
