@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import types
 import typing
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.config.type_text import type_text
 from carrental_mlops.core.binding import SHARED
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.errors import ConfigError, nearest
@@ -41,16 +41,15 @@ def explain(repo: ModelRepo, key: str) -> Explanation:
     """
     parts = key.split(".")
     model, rest = _model_at(repo, parts)
-    field = _field(model, rest, key)
+    found = _found(model, rest, key)
     written = _written(repo, parts)
-    default = None if field.is_required() else field.get_default(call_default_factory=True)
     return Explanation(
         key,
-        " ".join((field.description or "").split()),
-        _type(field.annotation),
-        default,
-        field.is_required(),
-        default if written is None else written[0],
+        found.doc,
+        type_text(found.annotation),
+        found.default,
+        found.required,
+        found.default if written is None else written[0],
         "default" if written is None else written[1],
     )
 
@@ -87,21 +86,54 @@ def _model_at(repo: ModelRepo, parts: list[str]) -> tuple[type[BaseModel], list[
     return models[slot], parts[steps_at + 2 :]
 
 
-def _field(model: type[BaseModel], parts: list[str], key: str) -> FieldInfo:
-    for n, part in enumerate(parts):
-        if part not in model.model_fields:
-            raise ConfigError(f"no key `{key}`: `{part}` is unknown", nearest(part, model.model_fields))
-        field = model.model_fields[part]
-        inner = _model_of(field.annotation)
-        if inner is None or n == len(parts) - 1:
-            return field
-        model = inner
-    raise ConfigError("no key given", "crm config show")
+@dataclass(frozen=True)
+class _Found:
+    annotation: Any
+    doc: str
+    default: Any = None
+    required: bool = False
+
+
+def _found(model: type[BaseModel], parts: list[str], key: str) -> _Found:
+    """What stands at `parts` below `model`; a key of a mapping is described as its values are."""
+    at = _Found(model, "")
+    for part in parts:
+        inner, values = _model_of(at.annotation), _values_of(at.annotation)
+        if inner is not None:
+            if part not in inner.model_fields:
+                raise ConfigError(f"no key `{key}`: `{part}` is unknown", nearest(part, inner.model_fields))
+            at = _of_field(inner.model_fields[part])
+        elif values is not None:
+            at = _Found(values, _doc_of(values) or at.doc)
+        else:
+            above = key.rpartition(f".{part}")[0]
+            raise ConfigError(f"no key `{key}`: `{above}` is one value", f"crm config explain {above}")
+    return at
+
+
+def _of_field(field: FieldInfo) -> _Found:
+    doc = " ".join((field.description or "").split()) or _doc_of(field.annotation)
+    default = None if field.is_required() else field.get_default(call_default_factory=True)
+    return _Found(field.annotation, doc, default, field.is_required())
+
+
+def _doc_of(annotation: Any) -> str:
+    """The docstring of the model that `annotation` is, on one line; else nothing."""
+    model = _model_of(annotation)
+    return " ".join((model.__doc__ or "").split()) if model else ""
+
+
+def _options(annotation: Any) -> tuple[Any, ...]:
+    return typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
 
 
 def _model_of(annotation: Any) -> type[BaseModel] | None:
-    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
-    return next((t for t in options if isinstance(t, type) and issubclass(t, BaseModel)), None)
+    return next((t for t in _options(annotation) if isinstance(t, type) and issubclass(t, BaseModel)), None)
+
+
+def _values_of(annotation: Any) -> Any:
+    """Type of the values of a mapping; None for what is none."""
+    return next((typing.get_args(t)[1] for t in _options(annotation) if typing.get_origin(t) is dict), None)
 
 
 def _written(repo: ModelRepo, parts: list[str]) -> tuple[Any, str] | None:
@@ -111,7 +143,3 @@ def _written(repo: ModelRepo, parts: list[str]) -> tuple[Any, str] | None:
             return None
         value = value[part]
     return value, repo.section.place(tuple(parts))
-
-
-def _type(annotation: Any) -> str:
-    return inspect.formatannotation(annotation).replace("typing.", "").rpartition("carrental_mlops.")[2]

@@ -97,6 +97,35 @@ def test_config_explain_of_a_top_level_key(crm, tiny_repo: Path) -> None:
     assert "99th percentile" in crm("config", "explain", "slo.p99_ms").out
 
 
+@pytest.mark.parametrize(
+    ("key", "kind", "doc"),
+    [
+        ("columns", "Columns", "The role each column plays"),
+        ("zenml", "ZenML", "An existing ZenML"),
+        ("mlflow", "MLflow", "An existing MLflow"),
+        ("feast", "Feast", "Where stored features are put"),
+        ("serving", "Serving", "How the service runs."),
+        ("zenml.steps", "dict[str, StepOptions]", "Slot name to retries and resources."),
+        ("zenml.steps.add", "StepOptions", "What ZenML and its stack give one step."),
+        ("zenml.steps.add.memory", "str | None", "Such as `8GB`."),
+        ("columns.rename.TX_ID", "str", "Source column name to the name used here."),
+        ("latency_class", "Literal['real-time', 'near-real-time', 'batch']", "`real-time` (p99 200 ms)"),
+        ("pipelines.counting.steps.count.upto", "int", "How far to count (rows)."),
+    ],
+)
+def test_config_explain_says_type_and_meaning_of_sections_too(
+    crm, tiny_repo: Path, key: str, kind: str, doc: str
+) -> None:
+    told = crm("config", "explain", key)
+    assert told.code == 0, told.err
+    assert told.out.startswith(f"{key}: {doc}") and f"  type     {kind}\n" in told.out
+
+
+def test_config_explain_of_a_key_below_a_value_says_where_the_keys_end(crm, tiny_repo: Path) -> None:
+    told = crm("config", "explain", "slo.p99_ms.most")
+    assert told.code == 1 and "`slo.p99_ms` is one value" in told.err
+
+
 def test_config_explain_of_an_unknown_key_names_the_nearest(crm, tiny_repo: Path) -> None:
     told = crm("config", "explain", "columns.lable")
     assert told.code == 1 and "`label`" in told.err
