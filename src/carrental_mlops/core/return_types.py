@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from carrental_mlops.config.type_text import type_text
+
 _LOOK = 1000
 """Elements of a container that are looked at."""
 
@@ -44,7 +46,7 @@ def _resolve(node: ast.expr, names: dict[str, Any]) -> Any:
 
 def mismatch(value: Any, wanted: Any) -> str | None:
     """`returned a Series, not Sequence[str]`, or None when `value` fits `wanted`."""
-    return None if _is(value, wanted) else f"returned {_described(value)}, not {_readable(wanted)}"
+    return None if _is(value, wanted) else f"returned {_described(value)}, not {type_text(wanted)}"
 
 
 def _described(value: Any) -> str:
@@ -54,10 +56,6 @@ def _described(value: Any) -> str:
 
 def _word(value: Any) -> str:
     return "None" if value is None else type(value).__name__
-
-
-def _readable(wanted: Any) -> str:
-    return wanted.__name__ if isinstance(wanted, type) and not typing.get_args(wanted) else str(wanted)
 
 
 def _is(value: Any, wanted: Any) -> bool:

@@ -10,12 +10,15 @@ import importlib
 import inspect
 import re
 import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from carrental_mlops.assets import asset_dir
+from carrental_mlops.config.type_text import type_text
+from carrental_mlops.core.hook import HookSpec, definitions, hooks_of
 from carrental_mlops.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -43,11 +46,7 @@ def read_step(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such step; names the nearest.
     """
-    path = asset_dir("steps") / name / "step.yaml"
-    if not path.is_file():
-        known = [p.parent.name for p in asset_dir("steps").glob("*/step.yaml")]
-        raise ConfigError(f"no default step `{name}`", f"crm steps list; {nearest(name, known)}")
-    return _read(path)
+    return _found(name, ())
 
 
 def hook_cards(name: str | None = None) -> list[dict[str, Any]]:
@@ -61,17 +60,21 @@ def hook_cards(name: str | None = None) -> list[dict[str, Any]]:
     """
     if name is None:
         return [*read_steps(), *map(_plain_card, PLAIN)]
+    return [_plain_card(name) if name in PLAIN else _found(name, PLAIN)]
+
+
+def _found(name: str, beside: Iterable[str]) -> dict[str, Any]:
     path = asset_dir("steps") / name / "step.yaml"
-    if name not in PLAIN and not path.is_file():
-        known = [*PLAIN, *(p.parent.name for p in asset_dir("steps").glob("*/step.yaml"))]
+    if not path.is_file():
+        known = [*beside, *(p.parent.name for p in asset_dir("steps").glob("*/step.yaml"))]
         raise ConfigError(f"no default step `{name}`", f"crm steps list; {nearest(name, known)}")
-    return [_plain_card(name) if name in PLAIN else _read(path)]
+    return _read(path)
 
 
 def _plain_card(name: str) -> dict[str, Any]:
     module, _, attribute = PLAIN[name].partition(":")
     cls = getattr(importlib.import_module(module), attribute)
-    return {"name": name, "class": attribute, "hooks": [_hook(cls, hook) for hook in _hook_names(cls)]}
+    return {"name": name, "class": attribute, "hooks": [_hook(cls, spec) for spec in hooks_of(cls).values()]}
 
 
 def read_override(name: str) -> str:
@@ -112,42 +115,28 @@ def _card(cls: type[Step], order: int) -> dict[str, Any]:
         "class": cls.__name__,
         "module": _ROOM,
         "summary": (inspect.getdoc(cls) or "").partition("\n")[0],
-        "inputs": {name: _type(tp) for name, tp in cls.inputs().items()},
-        "outputs": {name: _type(tp) for name, tp in cls.outputs().items()},
+        "inputs": {name: type_text(tp) for name, tp in cls.inputs().items()},
+        "outputs": {name: type_text(tp) for name, tp in cls.outputs().items()},
         "config_class": model.__name__,
         "config": {
             name: {
-                "type": _type(field.annotation),
+                "type": type_text(field.annotation),
                 **({} if field.is_required() else {"default": fields[name].get("default")}),
                 "description": " ".join((field.description or "").split()),
             }
             for name, field in model.model_fields.items()
             if name not in SHARED
         },
-        "hooks": [{**_hook(cls, name), "imports": _hook_imports(cls, name)} for name in _hook_names(cls)],
+        "hooks": [{**_hook(cls, spec), "imports": _hook_imports(cls, spec)} for spec in hooks_of(cls).values()],
     }
 
 
-def _type(annotation: Any) -> str:
-    return re.sub(r"\b(?:\w+\.)+(\w+)", r"\1", inspect.formatannotation(annotation))
-
-
-def _hook_names(cls: type) -> list[str]:
-    names = [name for base in reversed(cls.__mro__) for name in vars(base)]
-    return [n for n in dict.fromkeys(names) if hasattr(vars_of(cls, n), "__crm_hook__")]
-
-
-def vars_of(cls: type, name: str) -> Any:
-    """What `name` stands for in the nearest class of the chain, functions unbound."""
-    return next((vars(base)[name] for base in cls.__mro__ if name in vars(base)), None)
-
-
-def _hook(cls: type, name: str) -> dict[str, Any]:
-    method = vars_of(cls, name)
-    spec, node = method.__crm_hook__, _definition(method)
+def _hook(cls: type, spec: HookSpec) -> dict[str, Any]:
+    method = _method_of(cls, spec)
+    node = _definition(method)
     returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
     return {
-        "name": name,
+        "name": spec.name,
         "since": spec.since,
         "returns": spec.returns,
         "signature": f"({ast.unparse(node.args)}){returns}",
@@ -156,14 +145,18 @@ def _hook(cls: type, name: str) -> dict[str, Any]:
     }
 
 
+def _method_of(cls: type, spec: HookSpec) -> Any:
+    return next(definitions(cls, spec.name))[1]
+
+
 def _definition(method: Any) -> ast.FunctionDef:
     node = ast.parse(textwrap.dedent(inspect.getsource(inspect.unwrap(method)))).body[0]
     assert isinstance(node, ast.FunctionDef)  # noqa: S101 - a hook is a method
     return node
 
 
-def _hook_imports(cls: type, name: str) -> list[str]:
-    method = vars_of(cls, name)
+def _hook_imports(cls: type, spec: HookSpec) -> list[str]:
+    method = _method_of(cls, spec)
     return _imports(_definition(method), inspect.getmodule(inspect.unwrap(method)))
 
 
