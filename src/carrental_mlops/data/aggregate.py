@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from carrental_mlops.core.arrays import Floats, Ints
 from carrental_mlops.data.features import History
 from carrental_mlops.errors import DataError
 
 if TYPE_CHECKING:
     from carrental_mlops.config.models import Columns
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 TIMESTAMP = "event_timestamp"
 _NS_PER_DAY = 86_400_000_000_000

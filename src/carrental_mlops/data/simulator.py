@@ -8,10 +8,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from carrental_mlops.core.arrays import Floats, Ints
 from carrental_mlops.errors import DataError
 
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 START = "2026-01-01"
 _DAY = 86_400
 _LEAD = 60

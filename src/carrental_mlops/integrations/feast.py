@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.errors import DataError
 from carrental_mlops.files import locked
 from carrental_mlops.integrations.feast_online import materialise, read_online
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Materialised", "history_views", "join_historical", "materialise", "read_online"]
 
-Floats = NDArray[np.float64]
 _ROW = "__crm_row"
 
 

@@ -14,9 +14,9 @@ from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from carrental_mlops.config.variables import REDIS_URL, online_url
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.errors import ConfigError, DataError
 from carrental_mlops.files import whole_file
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from carrental_mlops.core.context import Context
 
-Floats = NDArray[np.float64]
 TIMESTAMP = "event_timestamp"
 _FOLDER = Path(".crm") / "feast"
 

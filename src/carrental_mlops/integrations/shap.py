@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from carrental_mlops.core.arrays import Floats
 
 
 def tree_contributions(booster: Any, rows: Floats) -> Floats:

@@ -10,15 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carrental_mlops.config.serving import Serving
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.serving.protocol import Inference, Values
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.service import Answer, ModelService
 from carrental_mlops.serving.signature import Signature
-
-Floats = NDArray[np.float64]
 
 OUTPUTS = {"score": "FP64", "decision": "BYTES", "reason": "BYTES"}
 """What every answer holds, (n,) each, with the protocol's datatypes."""

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carrental_mlops.config.serving import OnlineFeatures
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.errors import DataError, PlatformError
 from carrental_mlops.serving.endpoint import Stored
 from carrental_mlops.serving.refusal import Refusal
@@ -28,7 +28,6 @@ from carrental_mlops.serving.telemetry import Metrics
 
 log = logging.getLogger("carrental_mlops.serving.online")
 
-Floats = NDArray[np.float64]
 Row = tuple[Sequence[bytes | None], float]
 """Values of one entity as stored, in the order of the view's features, and when it was taken (seconds since 1970)."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, Literal, Protocol, final, runtime_checkable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from pydantic import Field
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Step, StepConfig, call, hook
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.data.model import Calibration, Model
 from carrental_mlops.steps.tables import TuneRows
 
-Floats = NDArray[np.float64]
 _RANK_SHARE = 1e-6
 """Share of the raw score kept in the probability, so that plateaus keep the model's order."""
 

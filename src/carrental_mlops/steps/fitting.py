@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carrental_mlops.core import Context
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.data.model import Classifier
 from carrental_mlops.errors import ContractError
 
-Floats = NDArray[np.float64]
 Space = Mapping[str, Sequence[Any]]
 """Parameter name to a (low, high) tuple or a list of choices."""
 

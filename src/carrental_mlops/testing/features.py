@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from carrental_mlops.core import call
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.core.hook import where
 from carrental_mlops.data.features import Arrays, FeatureSet
 from carrental_mlops.errors import ContractError
 
-Floats = NDArray[np.float64]
 _FIX = "make `compute` element-wise: numpy functions of each row alone, no sums, no sorting, no state"
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from carrental_mlops.core.arrays import Floats
+
 _CHUNK_CELLS = 10_000_000
 
 
