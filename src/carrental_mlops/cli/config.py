@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from carrental_mlops.cli.lazy import noun
+from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
     from carrental_mlops.config import Section
 
 app = noun("crm.yaml: show, explain, set, validate, schema.")
-Repo = Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")]
-Env = Annotated[str | None, typer.Option(help="As this environment sees it; default: the first.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 
 @app.command(epilog="Example: crm config show --env prod")

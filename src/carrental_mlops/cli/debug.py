@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Repo, StoreOf
 
 if TYPE_CHECKING:
     from carrental_mlops.orchestration.debug import Held, StoredStep
@@ -27,8 +27,8 @@ def debug(
     pdb: Annotated[bool, typer.Option("--pdb", help="Run the step under the debugger.")] = False,
     execute: Annotated[bool, typer.Option("--run", help="Run the step and print what it returns.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Describe the inputs as JSON on stdout.")] = False,
-    env: Annotated[str | None, typer.Option(help="Whose store; default: the first environment's.")] = None,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    env: StoreOf = None,
+    repo: Repo = None,
 ) -> None:
     """Load what STEP was given in RUN and look at it, or run the step again here; nothing outside is changed."""
     if shell + pdb + execute > 1 or (as_json and (shell or pdb)):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Json, Repo
 
 app = verb()
 
 
 @app.command(epilog="Example: crm doctor")
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    as_json: Json = False,
+    repo: Repo = None,
 ) -> None:
     """What is missing on this machine and in this repo, and the command that mends it; exits 1 if something is."""
     from dataclasses import asdict

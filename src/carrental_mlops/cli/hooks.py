@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Json, Repo
 
 if TYPE_CHECKING:
     from carrental_mlops.core.overrides import Override
@@ -18,8 +19,8 @@ app = verb()
 @app.command(epilog="Example: crm hooks train")
 def hooks(
     step: Annotated[str | None, typer.Argument(help="Of this step alone, or of feature_set or service.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    as_json: Json = False,
+    repo: Repo = None,
 ) -> None:
     """What may be overridden: each hook, what it must return, since which version; in a repo, where it overrides it."""
     from carrental_mlops.cli.terminal import show_json

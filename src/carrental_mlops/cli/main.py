@@ -2,51 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 
 import typer
 
 from carrental_mlops.cli.lazy import LazyGroup
-from carrental_mlops.errors import CrmError
+from carrental_mlops.cli.terminal import colour
+from carrental_mlops.errors import CrmError, ExitCode
 
-_ROOM = "carrental_mlops.cli"
+_NOUNS = {
+    "new": ("new", "Start a model repo from a template."),
+    "templates": ("app", "Templates that a model repo can start from."),
+    "run": ("app", "Run a pipeline of the model repo."),
+    "pipelines": ("app", "Pipelines of the model repo: list, draw."),
+    "steps": ("app", "Default steps: list, show, override one."),
+    "hooks": ("app", "Everything that a team may override."),
+    "config": ("app", "crm.yaml: show, explain, set, validate, schema."),
+    "runs": ("app", "Stored runs: list, compare, diff."),
+    "debug": ("app", "One step of a stored run: its inputs in a shell or debugger."),
+    "reproduce": ("app", "A registered model made again: equal, or what differs."),
+    "report": ("app", "Reports of past trainings."),
+    "doctor": ("app", "What is missing here, and the command that mends it."),
+    "version": ("app", "Print the installed version."),
+}
+"""Command to what its file of the same name calls it, and its line in `crm --help`."""
 
 
 class Commands(LazyGroup):
     """All of `crm`."""
 
-    summaries = {
-        "new": "Start a model repo from a template.",
-        "templates": "Templates that a model repo can start from.",
-        "run": "Run a pipeline of the model repo.",
-        "pipelines": "Pipelines of the model repo: list, draw.",
-        "steps": "Default steps: list, show, override one.",
-        "hooks": "Everything that a team may override.",
-        "config": "crm.yaml: show, explain, set, validate, schema.",
-        "runs": "Stored runs: list, compare, diff.",
-        "debug": "One step of a stored run: its inputs in a shell or debugger.",
-        "reproduce": "A registered model made again: equal, or what differs.",
-        "report": "Reports of past trainings.",
-        "doctor": "What is missing here, and the command that mends it.",
-        "version": "Print the installed version.",
-    }
-    places = {
-        "new": f"{_ROOM}.new:new",
-        "templates": f"{_ROOM}.templates:app",
-        "run": f"{_ROOM}.run:app",
-        "pipelines": f"{_ROOM}.pipelines:app",
-        "steps": f"{_ROOM}.steps:app",
-        "hooks": f"{_ROOM}.hooks:app",
-        "config": f"{_ROOM}.config:app",
-        "runs": f"{_ROOM}.runs:app",
-        "debug": f"{_ROOM}.debug:app",
-        "reproduce": f"{_ROOM}.reproduce:app",
-        "report": f"{_ROOM}.report:app",
-        "doctor": f"{_ROOM}.doctor:app",
-        "version": f"{_ROOM}.version:app",
-    }
+    summaries = {name: summary for name, (_, summary) in _NOUNS.items()}
+    places = {name: f"carrental_mlops.cli.{name}:{attribute}" for name, (attribute, _) in _NOUNS.items()}
 
 
 app = typer.Typer(
@@ -65,17 +52,14 @@ def crm() -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run `crm` and return its exit code: 0 well, 1 yours to mend, 2 usage, 3 platform, 4 the gate's no, 130 Ctrl-C."""
+    """Run `crm` and return its exit code: one of `ExitCode`, or 130 after Ctrl-C."""
     try:
         typer.main.get_command(app)(args=args, prog_name="crm")
     except CrmError as error:
-        typer.echo("\n".join([f"{_red('error')}: {error}", *getattr(error, "__notes__", ())]), err=True)
+        said = f"{colour('error', 'red', sys.stderr)}: {error}"
+        typer.echo("\n".join([said, *getattr(error, "__notes__", ())]), err=True)
         return error.exit_code
     except KeyboardInterrupt:
         typer.echo("stopped", err=True)
-        return 130
-    return 0
-
-
-def _red(word: str) -> str:
-    return word if os.environ.get("NO_COLOR") or not sys.stderr.isatty() else f"\x1b[31m{word}\x1b[0m"
+        return ExitCode.STOPPED
+    return ExitCode.WELL

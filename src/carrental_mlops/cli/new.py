@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from carrental_mlops.cli.options import Json
 
 if TYPE_CHECKING:
     from carrental_mlops.scaffold.catalogue import Question
@@ -21,12 +22,13 @@ def new(
     parent: Annotated[Path, typer.Option("--dir", help="Existing folder to make the repo in.")] = Path(),
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: defaults for what is not given.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Start a model repo from a template, with a first commit.
 
     Example: crm new --template fraud-realtime --name fraud-payments --set owner=risk-ds@example.com
     """
+    from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.scaffold.catalogue import find
     from carrental_mlops.scaffold.render import new_repo
 
@@ -34,7 +36,10 @@ def new(
     if sys.stdin.isatty() and not (no_input or as_json):
         answers = _asked(find(template).questions, answers)
     made = new_repo(template, answers, parent, dry_run=dry_run)
-    typer.echo(json.dumps(made.to_json(), indent=2) if as_json else _told(made))
+    if as_json:
+        show_json(made.to_json())
+    else:
+        typer.echo(_told(made))
 
 
 def _given(name: str | None, sets: list[str]) -> dict[str, str]:

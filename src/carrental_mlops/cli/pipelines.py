@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from carrental_mlops.cli.lazy import noun
+from carrental_mlops.cli.options import Json, Repo
 
 app = noun("Pipelines of the model repo: list, draw.")
-Repo = Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")]
 
 
 @app.command("list", epilog="Example: crm pipelines list")
-def list_pipelines(
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False, repo: Repo = None
-) -> None:
+def list_pipelines(as_json: Json = False, repo: Repo = None) -> None:
     """Every pipeline of the repo with its steps."""
     from carrental_mlops.cli.terminal import show_json, show_table
     from carrental_mlops.core.repo import open_repo

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from carrental_mlops.cli.lazy import noun
+from carrental_mlops.cli.options import Repo
 
 app = noun("Reports of past trainings.")
 
@@ -20,7 +20,7 @@ def report() -> None:
 @app.command("open", epilog="Example: crm report open --print")
 def open_report(
     only_print: Annotated[bool, typer.Option("--print", help="Print the path, open nothing.")] = False,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    repo: Repo = None,
 ) -> None:
     """Open the latest training report in the browser and print its path."""
     import webbrowser

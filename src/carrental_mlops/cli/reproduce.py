@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Json, Repo, StoreOf
 
 if TYPE_CHECKING:
     from carrental_mlops.orchestration.reproduce import Difference, Reproduction
@@ -18,9 +18,9 @@ app = verb()
 @app.command(epilog="Example: crm reproduce fraud-payments@3")
 def reproduce(
     model: Annotated[str, typer.Argument(metavar="MODEL@VERSION", help="VERSION may be champion or challenger.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON on stdout.")] = False,
-    env: Annotated[str | None, typer.Option(help="Whose registry; default: the first environment's.")] = None,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    as_json: Json = False,
+    env: StoreOf = None,
+    repo: Repo = None,
 ) -> None:
     """Train a registered version again, in process, from its recorded config and seed; exits 1 if the digest differs.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Env, Repo, Sets
 
 if TYPE_CHECKING:
     from carrental_mlops.core import Pipeline, RunSummary
@@ -26,14 +26,14 @@ def run(
     engine: Annotated[
         Literal["zenml", "local"], typer.Option(help="local: in this process, nothing stored.")
     ] = "zenml",
-    env: Annotated[str | None, typer.Option(help="An environment of crm.yaml; default: the first.")] = None,
-    sets: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")] = None,
+    env: Env = None,
+    sets: Sets = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="The summary as JSON on stdout.")] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every step, even one whose result is stored.")
     ] = False,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    repo: Repo = None,
 ) -> None:
     """Run PIPELINE of the model repo; a gate that says no exits 4."""
     from carrental_mlops.core.repo import open_repo
@@ -100,11 +100,11 @@ def _plan(repo: ModelRepo, request: Request, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json
 
     pipeline = repo.pipeline(request.pipeline)
-    steps = _planned(repo, pipeline, request)
+    steps, env = _planned(repo, pipeline, request), request.env or repo.config.environments[0]
     if as_json:
-        show_json({"pipeline": pipeline.name, "engine": request.engine, "env": request.env, "steps": steps})
+        show_json({"pipeline": pipeline.name, "engine": request.engine, "env": env, "steps": steps})
         return
-    typer.echo(f"would run {pipeline.name} ({pipeline.__name__}) on {request.engine} in {request.env or 'local'}:")
+    typer.echo(f"would run {pipeline.name} ({pipeline.__name__}) on {request.engine} in {env}:")
     for step in steps:
         typer.echo(f"  {step['slot']}: {step['class']}")
         for key, value in step["set"].items():

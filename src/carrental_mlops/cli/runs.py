@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from carrental_mlops.cli.lazy import noun
+from carrental_mlops.cli.options import Json, Repo, StoreOf
 
 if TYPE_CHECKING:
     from carrental_mlops.integrations.mlflow import RunRecord
 
 app = noun("Stored runs: list, compare, diff.")
-Repo = Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")]
-Env = Annotated[str | None, typer.Option(help="Whose store; default: the first environment's.")]
-Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 
 @app.command("list", epilog="Example: crm runs list --limit 5 --metric average_precision")
@@ -25,7 +23,7 @@ def list_runs(
     metric: Annotated[
         list[str] | None, typer.Option(help="Show STEP.NAME, or NAME where one step has it; repeatable.")
     ] = None,
-    env: Env = None,
+    env: StoreOf = None,
     as_json: Json = False,
     repo: Repo = None,
 ) -> None:
@@ -45,13 +43,13 @@ def list_runs(
 
 
 @app.command(epilog="Example: crm runs compare 3f2a9c 7b04d1")
-def compare(first: str, second: str, env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
+def compare(first: str, second: str, env: StoreOf = None, as_json: Json = False, repo: Repo = None) -> None:
     """Metrics, params, data and code of two runs side by side; an id may be shortened to its last 6 characters."""
     _compare(first, second, _store(repo, env), as_json, everything=True)
 
 
 @app.command(epilog="Example: crm runs diff 3f2a9c 7b04d1")
-def diff(first: str, second: str, env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
+def diff(first: str, second: str, env: StoreOf = None, as_json: Json = False, repo: Repo = None) -> None:
     """What differs between two runs: metrics, params, data, code; an id may be its last 6 characters."""
     _compare(first, second, _store(repo, env), as_json, everything=False)
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from carrental_mlops.cli.lazy import noun
+from carrental_mlops.cli.options import Json, Repo
 
 app = noun("Default steps: list, show, override one.")
-Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 
 
 @app.command("list", epilog="Example: crm steps list")
@@ -53,7 +52,7 @@ def override(
         str | None, typer.Option("--class", help="Name of the subclass; default: from the service.")
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the change, write nothing.")] = False,
-    repo: Annotated[Path | None, typer.Option(help="The model repo; default: the one around this folder.")] = None,
+    repo: Repo = None,
 ) -> None:
     """Write a subclass of STEP with one hook to fill in into the repo's steps.py."""
     from carrental_mlops.config import load

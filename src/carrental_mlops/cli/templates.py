@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
 from carrental_mlops.cli.lazy import noun
+from carrental_mlops.cli.options import Json
 
 app = noun("Templates that a model repo can start from.")
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.command("list", epilog="Example: crm templates list")
-def list_(as_json: AsJson = False) -> None:
+def list_(as_json: Json = False) -> None:
     """Every template, with a line on each."""
+    from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.scaffold.catalogue import catalogue
 
     found = catalogue()
     if as_json:
-        typer.echo(json.dumps([asdict(t) for t in found], indent=2))
+        show_json([asdict(t) for t in found])
         return
     for template in found:
         typer.echo(f"{template.name}  {template.summary}")
@@ -29,15 +29,16 @@ def list_(as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example: crm templates show fraud-realtime")
 def show(
-    name: Annotated[str, typer.Argument(help="A name that `crm templates list` prints.")], as_json: AsJson = False
+    name: Annotated[str, typer.Argument(help="A name that `crm templates list` prints.")], as_json: Json = False
 ) -> None:
     """What a template asks, with its defaults."""
+    from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.scaffold.answers import complete
     from carrental_mlops.scaffold.catalogue import find
 
     template = find(name)
     if as_json:
-        typer.echo(json.dumps(asdict(template), indent=2))
+        show_json(asdict(template))
         return
     defaults = complete(template.questions, {})
     typer.echo(f"{template.name} {template.version}: {template.summary}")

@@ -96,3 +96,10 @@ class Judged(Pipeline):
     told = crm("run", "judged", "--engine", "local", "--set", "steps.gate.minimum={recall: 0.5}", "--json")
     assert told.code == GateRefused.exit_code == 4, told.err
     assert "recall" in json.loads(told.out)["refused"] and "crm report open" in told.err
+
+
+def test_dry_run_names_the_first_environment_whatever_it_is_called(crm, tiny_repo: Path) -> None:
+    path = tiny_repo / "config" / "crm.yaml"
+    path.write_text(path.read_text().replace("environments: [local, prod]", "environments: [dev, prod]"))
+    assert crm("run", "counting", "--dry-run").out.startswith("would run counting (Counting) on zenml in dev:")
+    assert json.loads(crm("run", "counting", "--dry-run", "--json").out)["env"] == "dev"
