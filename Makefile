@@ -58,7 +58,7 @@ test312: setup ## the tests on Python 3.12, where uv finds one; the docs pages r
 	else echo "no Python 3.12 found: the 3.12 leg is skipped"; fi
 
 e2e: setup ## what takes minutes or real servers
-	@$(PY) -m pytest -q -m "e2e or slow or not e2e"
+	@$(PY) -m pytest -q -m e2e
 
 bench: setup ## the benchmark table of docs/benchmarks.md
 	@$(PY) benchmarks/run.py
