@@ -31,25 +31,39 @@ class Audit(Frozen):
     Unset: durable for tier 1 and 2, best_effort for tier 3."""
     clear: tuple[str, ...] = ()
     """Request fields kept in the clear; every other one is masked."""
+    show_caller: bool = False
+    """Keep who asked in the clear; the name of a caller may be personal."""
     folder: str = ".crm/audit"
     """Where it lies before it is shipped, relative to the repo."""
-    sink: str | None = None
-    """Where it is shipped: `http(s)://…` or `kafka://broker:port/topic`; unset: it stays in `folder`."""
+    sink: str | None = Field(default=None, pattern=r"^(https?://[^@/]+(/[^@]*)?|kafka://[^@/]+/[A-Za-z0-9._-]+)$")
+    """Where `crm audit ship` sends it: `http(s)://…` or `kafka://broker:port/topic`; unset: it stays in `folder`."""
+    sink_secret_file: str | None = None
+    """A bearer token (http), or properties of the client as a JSON object, such as `sasl.password` (kafka)."""
     segment_mb: int = Field(default=64, ge=1)
     """Size at which a file is closed and the next begun (MiB)."""
+    segment_s: float = Field(default=60, gt=0)
+    """Age at which a file is closed (seconds), so that it is shipped."""
+    keep_days: float = Field(default=30, gt=0)
+    """Days that events are kept in `folder`: from then on `crm audit prune` removes them, where there is a sink only
+    those that it has."""
     queue: int = Field(default=20_000, gt=0)
     """Events that wait at most in memory (best_effort)."""
     input_key_file: str | None = None
-    """File with the 32-byte key, base64, that encrypts the full input for replay; unset: the full input is not kept."""
+    """File with the 32-byte key, base64, that encrypts the full input for replay; unset: the full input is not kept.
+    Older keys may stand on further lines, for reading."""
+    input_folder: str = ".crm/audit-inputs"
+    """Where the encrypted inputs lie, relative to the repo."""
+    input_keep_days: float = Field(default=30, gt=0)
+    """Days that encrypted inputs are kept."""
 
 
 class Auth(Frozen):
     """Who may ask."""
 
     kind: Literal["none", "bearer", "oidc", "peer"] = "none"
-    """`bearer`: a token of `token_file`; `oidc`: a JWT of `issuer`; `peer`: an identity header that `peers` sets."""
+    """Health and metrics are open to all. `bearer`: a token of `token_file`; `oidc`: a JWT of `issuer`; `peer`: an identity header that `peers` sets."""
     token_file: str | None = None
-    """One token a line; read again when it changes (bearer)."""
+    """One `TOKEN` or `NAME TOKEN` a line, relative to the repo; read again when it changes (bearer)."""
     issuer: str | None = None
     """URL of the issuer (oidc)."""
     audience: str | None = None
@@ -60,6 +74,9 @@ class Auth(Frozen):
     """Identity header (peer)."""
     peers: tuple[str, ...] = ()
     """Addresses or networks (CIDR) that may set `header` (peer)."""
+    dependencies: Literal["off", "known", "any"] = "known"
+    """Who is told the versions of the installed packages by `/v2?dependencies=true`: nobody, whoever authenticated,
+    or anybody."""
 
 
 class Traces(Frozen):

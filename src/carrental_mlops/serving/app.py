@@ -7,15 +7,21 @@ import logging
 import time
 import zlib
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from carrental_mlops.serving import protocol
+from carrental_mlops.serving.auth import Door
 from carrental_mlops.serving.endpoint import Endpoint
 from carrental_mlops.serving.openapi import openapi
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.telemetry import Metrics
+from carrental_mlops.serving.traceparent import Traced, passed_on
+from carrental_mlops.serving.versions import dependencies
+
+if TYPE_CHECKING:
+    from carrental_mlops.serving.traces import Traces
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -34,17 +40,22 @@ class App:
     Args:
         endpoint: the loaded model.
         metrics: counts what is answered.
+        door: finds out who asks; None where everybody may.
+        traces: keeps spans; None for no traces.
     """
 
-    def __init__(self, endpoint: Endpoint, metrics: Metrics) -> None:
-        self.endpoint, self.metrics = endpoint, metrics
+    def __init__(
+        self, endpoint: Endpoint, metrics: Metrics, door: Door | None = None, traces: Traces | None = None
+    ) -> None:
+        self.endpoint, self.metrics, self.door, self._traces = endpoint, metrics, door, traces
+        self._traced: Callable[[bytes | None], Traced | None] = traces.begin if traces else passed_on
         self.ready = self.draining = False
         identity = endpoint.identity
         base = f"/v2/models/{identity.name}"
         bases = (base, f"{base}/versions/{identity.version}")
         self.infer_paths = frozenset(f"{path}/infer" for path in bases)
         self._pages: dict[str, Callable[[], tuple[int, bytes, Headers]]] = {
-            "/v2": lambda: (200, orjson.dumps(_server()), _JSON),
+            "/v2": lambda: (200, orjson.dumps(server_metadata()), _JSON),
             "/v2/health/live": lambda: (200, b'{"live":true}', _JSON),
             "/v2/health/ready": self._readiness,
             "/metrics": lambda: (200, metrics.text(), [(b"content-type", metrics.content_type)]),
@@ -52,7 +63,13 @@ class App:
             **{path: lambda: (200, orjson.dumps(endpoint.metadata()), _JSON) for path in bases},
             **{f"{path}/ready": self._readiness for path in bases},
         }
+        self._open = {"/v2/health/live", "/v2/health/ready", "/metrics", *(f"{path}/ready" for path in bases)}
         self._max_body = endpoint.settings.max_body_kb << 10
+
+    @property
+    def up(self) -> bool:
+        """Whether requests should be sent here."""
+        return self.ready and not self.draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the life of the process."""
@@ -67,16 +84,16 @@ class App:
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         headers = _JSON
+        given = dict(scope["headers"])
+        traced = self._traced(given.get(b"traceparent"))
         try:
             if scope.get("crm.shed"):
                 raise Refusal(429, "the queue is full")
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
-            code, body, headers = await self._answer(scope, receive, started)
+            code, body, headers = await self._answer(scope, receive, started, given, traced)
         except Refusal as refusal:
-            code, body = refusal.status, _refused(refusal)
-            if code == 429:
-                headers = [*_JSON, (b"retry-after", b"1")]
+            code, body, headers = _refused(refusal)
         except Exception:
             log.exception("a request failed")
             code, body = 500, b'{"error":"the service failed; its log has the reason"}'
@@ -85,15 +102,21 @@ class App:
                 done()
         await self._reply(send, code, body, headers)
         self.metrics.answered(code, time.perf_counter() - started)
+        if traced and self._traces:
+            self._traces.end(traced, code)
 
-    async def _answer(self, scope: Scope, receive: Receive, started: float) -> tuple[int, bytes, Headers]:
-        given = dict(scope["headers"])
+    async def _answer(
+        self, scope: Scope, receive: Receive, started: float, given: dict[bytes, bytes], traced: Traced | None
+    ) -> tuple[int, bytes, Headers]:
+        caller = await self.door.caller(scope["headers"], scope["client"]) if self.door else None
         body = await self._body(given, receive)
         inference = protocol.read(
             body, self.endpoint.signature.names, self.endpoint.settings.max_rows, _length(given, body)
         )
-        trace = given.get(b"traceparent")
-        event, outputs = await self.endpoint.answer(inference, started, trace.decode("latin-1") if trace else None)
+        trace = traced.traceparent if traced else None
+        event, outputs = await self.endpoint.answer(inference, started, trace, caller)
+        if traced:
+            traced.rows, traced.flags = inference.rows, event.flags
         written = protocol.write(
             inference,
             event.id,
@@ -106,7 +129,7 @@ class App:
         if written.header_length is not None:
             headers = [*_BINARY, (_LENGTH, b"%d" % written.header_length)]
         if trace:
-            headers = [*headers, (b"traceparent", trace)]
+            headers = [*headers, (b"traceparent", trace.encode())]
         return 200, written.body, headers
 
     async def _body(self, given: dict[bytes, bytes], receive: Receive) -> bytes:
@@ -155,14 +178,27 @@ class App:
         return plain
 
     async def _page(self, scope: Scope, send: Send) -> None:
-        page = self._pages.get(scope["path"])
-        if page is None:
-            code, body, headers = 404, b'{"error":"no such path"}', _JSON
-        elif scope["method"] not in ("GET", "HEAD"):
-            code, body, headers = 405, b'{"error":"GET was expected"}', _JSON
-        else:
-            code, body, headers = page()
+        try:
+            code, body, headers = await self._found(scope)
+        except Refusal as refusal:
+            code, body, headers = _refused(refusal)
         await self._reply(send, code, body, headers)
+
+    async def _found(self, scope: Scope) -> tuple[int, bytes, Headers]:
+        path = scope["path"]
+        if path not in self._open and self.door is not None:
+            await self.door.caller(scope["headers"], scope["client"])
+        page = self._pages.get(path)
+        if page is None:
+            raise Refusal(404, "no such path")
+        if scope["method"] not in ("GET", "HEAD"):
+            raise Refusal(405, "GET was expected")
+        if path == "/v2" and scope["query_string"] == b"dependencies=true":
+            told = self.endpoint.settings.auth.dependencies
+            if told == "off" or (told == "known" and self.door is None):
+                raise Refusal(403, "dependency versions are not told here")
+            return 200, orjson.dumps({**server_metadata(), "dependencies": dependencies()}), _JSON
+        return page()
 
     async def _reply(self, send: Send, code: int, body: bytes, headers: Headers) -> None:
         sent = [*headers, (b"content-length", b"%d" % len(body))]
@@ -172,15 +208,14 @@ class App:
         await send({"type": "http.response.body", "body": body})
 
     def _readiness(self) -> tuple[int, bytes, Headers]:
-        up = self.ready and not self.draining
-        return (200, b'{"ready":true}', _JSON) if up else (503, b'{"ready":false}', _JSON)
+        return (200, b'{"ready":true}', _JSON) if self.up else (503, b'{"ready":false}', _JSON)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    await self.endpoint.start()
+                    await self._start()
                 except Exception as error:
                     log.exception("the service does not start")
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
@@ -190,8 +225,17 @@ class App:
             else:
                 self.ready = False
                 await self.endpoint.stop()
+                if self._traces:
+                    await asyncio.to_thread(self._traces.stop)
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _start(self) -> None:
+        if self._traces:
+            self._traces.start()
+        if self.door:
+            await self.door.start()
+        await self.endpoint.start()
 
 
 def _length(given: dict[bytes, bytes], body: bytes) -> int | None:
@@ -203,12 +247,17 @@ def _length(given: dict[bytes, bytes], body: bytes) -> int | None:
     return int(said)
 
 
-def _refused(refusal: Refusal) -> bytes:
+_ALSO: dict[int, Headers] = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}
+
+
+def _refused(refusal: Refusal) -> tuple[int, bytes, Headers]:
     told = {"error": refusal.message}
-    return orjson.dumps(told | {"field": refusal.field} if refusal.field else told)
+    body = orjson.dumps(told | {"field": refusal.field} if refusal.field else told)
+    return refusal.status, body, [*_JSON, *_ALSO.get(refusal.status, ())]
 
 
-def _server() -> dict[str, Any]:
+def server_metadata() -> dict[str, Any]:
+    """The server's metadata as the protocol has it."""
     from carrental_mlops import __version__
 
     return {"name": "carrental-mlops", "version": __version__, "extensions": ["binary_tensor_data"]}

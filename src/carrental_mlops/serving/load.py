@@ -7,20 +7,26 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carrental_mlops.config import RepoConfig, load
 from carrental_mlops.config.reader import repo_config
-from carrental_mlops.config.serving import Audit
+from carrental_mlops.config.serving import Audit, Serving
 from carrental_mlops.config.variables import online_url
 from carrental_mlops.data.model import Model
 from carrental_mlops.errors import ConfigError, DataError
 from carrental_mlops.serving.app import App
-from carrental_mlops.serving.audit import BestEffortTrail, DurableTrail, Rendering
+from carrental_mlops.serving.audit import BestEffortTrail, DurableTrail, Inputs
+from carrental_mlops.serving.audit_event import Rendering
+from carrental_mlops.serving.auth import door_of
 from carrental_mlops.serving.endpoint import Endpoint, FeatureReader, Identity, Trail
+from carrental_mlops.serving.segments import Segments
 from carrental_mlops.serving.service import ModelService
 from carrental_mlops.serving.signature import Signature
 from carrental_mlops.serving.telemetry import Metrics
+
+if TYPE_CHECKING:
+    from carrental_mlops.serving.traces import Traces
 
 BUNDLE = "bundle.json"
 """Beside the files of the model: which model this is, and how its stored features are read."""
@@ -114,23 +120,33 @@ def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tupl
         _reader(root, service, bundle, config, metrics),
         _trail(root, config, settings.audit, bundle.identity, metrics),
     )
-    return App(endpoint, metrics)
+    return App(endpoint, metrics, door_of(root, settings.auth), _traces(settings, bundle.identity))
+
+
+def _traces(settings: Serving, identity: Identity) -> Traces | None:
+    if settings.traces.endpoint is None:
+        return None
+    from carrental_mlops.serving.traces import Traces
+
+    return Traces(settings.traces.endpoint, settings.traces.ratio, identity.name, identity.version)
 
 
 def _trail(root: Path, config: RepoConfig, audit: Audit, identity: Identity, metrics: Metrics) -> Trail | None:
     kind = audit.kind or ("best_effort" if config.tier == 3 else "durable")
     if kind == "off":
         return None
-    folder, limit = root / audit.folder, audit.segment_mb << 20
-    rendering = Rendering(identity, audit.clear)
-    if kind == "best_effort":
-        return BestEffortTrail(folder, rendering, limit, audit.queue, metrics.written, metrics.dropped)
-    vault = None
+    rendering = Rendering(identity, audit.clear, audit.show_caller)
+    limit, age = audit.segment_mb << 20, audit.segment_s
+    events = Segments(root / audit.folder, "events", limit, age)
+    inputs = None
     if audit.input_key_file:
         from carrental_mlops.serving.vault import FileVault
 
         vault = FileVault(root / audit.input_key_file)
-    return DurableTrail(folder, rendering, limit, metrics.written, vault)
+        inputs = Inputs(vault, Segments(root / audit.input_folder, "inputs", limit, age, vault.header))
+    if kind == "best_effort":
+        return BestEffortTrail(rendering, metrics.written, metrics.dropped, audit.queue, events, inputs)
+    return DurableTrail(rendering, metrics.written, events, inputs)
 
 
 def _reader(

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from carrental_mlops.serving.app import App
 
+if TYPE_CHECKING:
+    from carrental_mlops.serving.grpc_server import GrpcServer
+
+_GRACE_S = 20
+"""Seconds that requests in work have once the server closes."""
 _MAX_HEADERS = 32 << 10
 """Bytes that a request may send before its body."""
 
@@ -73,11 +78,23 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
         self._app = app
+        self._grpc: GrpcServer | None = None
 
     async def startup(self, sockets: Any = None) -> None:
-        """As uvicorn's; keeps the loop, for `handle_exit` runs in a signal handler."""
+        """As uvicorn's, and gRPC beside it; keeps the loop, for `handle_exit` runs in a signal handler."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
+        if self.started and self._app.endpoint.settings.grpc_port is not None:
+            from carrental_mlops.serving.grpc_server import GrpcServer
+
+            self._grpc = GrpcServer(self._app)
+            await self._grpc.start()
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """As uvicorn's, after gRPC's calls in work are answered."""
+        if self._grpc is not None:
+            await self._grpc.stop(_GRACE_S)
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First SIGTERM: drain. SIGINT, or a second signal: close at once."""
@@ -107,7 +124,8 @@ def config_of(app: App) -> uvicorn.Config:
         log_level="warning",
         lifespan="on",
         timeout_keep_alive=15,
-        timeout_graceful_shutdown=20,
+        timeout_graceful_shutdown=_GRACE_S,
+        proxy_headers=False,
         server_header=False,
         date_header=False,
     )
