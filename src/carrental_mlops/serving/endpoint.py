@@ -63,6 +63,9 @@ class Event:
     """What the audit keeps of one answer."""
 
     id: str
+    """Of the answer: the caller's where he sent one, who may send it twice."""
+    event_id: str
+    """Never comes twice."""
     time: float
     """Seconds since 1970-01-01 UTC at which the request came."""
     inputs: Mapping[str, Sequence[Any]]
@@ -146,8 +149,10 @@ class Endpoint:
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
         answer = self.service.answer({**numbers, **stored.columns} if stored.columns else numbers)
+        event_id = f"{self._prefix}{next(self._count):x}"
         event = Event(
-            id=inference.id or f"{self._prefix}{next(self._count):x}",
+            id=inference.id or event_id,
+            event_id=event_id,
             time=time.time(),
             inputs=values,
             features=stored.columns,
