@@ -8,15 +8,20 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from carrental_mlops.errors import PlatformError
+
+_DRAFT = ".draft"
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """A path to write to; it becomes `path` in one step when the block ends well, and is gone when it does not.
+
+    What makers that were killed left unfinished in the folder is removed.
 
     Raises:
         PlatformError: the disk is full or the folder cannot be written; `path` is as it was before.
@@ -24,19 +29,38 @@ def whole_file(path: Path) -> Iterator[Path]:
     draft = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        draft = Path(name)
-        yield draft
-        with draft.open("rb") as written:
-            os.fsync(written.fileno())
-        draft.chmod(0o644)
-        draft.replace(path)
+        _remove_dead_drafts(path.parent)
+        handle, draft = _new_draft(path)
+        with handle:
+            yield draft
+            with draft.open("rb") as written:
+                os.fsync(written.fileno())
+            draft.chmod(0o644)
+            draft.replace(path)
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
         if draft is not None:
             draft.unlink(missing_ok=True)
+
+
+def _new_draft(path: Path) -> tuple[IO[bytes], Path]:
+    """An empty file beside `path`, locked while its handle is open: the kernel frees it when the maker is killed."""
+    while True:
+        number, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=_DRAFT, dir=path.parent)
+        handle = open(number, "ab")  # noqa: PTH123, SIM115 - a descriptor, closed by the caller
+        with suppress(OSError):  # a file system without locks: nobody can take the draft for a dead one either
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(number).st_nlink:
+            return handle, Path(name)
+        handle.close()  # another maker took it for a dead one before it was locked
+
+
+def _remove_dead_drafts(folder: Path) -> None:
+    for found in folder.glob(f".*{_DRAFT}"):
+        with suppress(OSError), found.open("rb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found.unlink()
 
 
 def file_digest(path: Path) -> str:
