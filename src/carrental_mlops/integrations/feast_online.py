@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from carrental_mlops.config.variables import REDIS_URL
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.errors import DataError, PlatformError
 from carrental_mlops.files import locked
 from carrental_mlops.integrations.feast_store import (
     TIMESTAMP,
     Features,
-    Floats,
     HistoryView,
     apply,
     count_unseen,
