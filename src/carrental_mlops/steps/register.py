@@ -14,10 +14,10 @@ import numpy as np
 from carrental_mlops.core import Step, StepConfig, call, hook
 from carrental_mlops.data.datasets import frame_digest
 from carrental_mlops.data.measures.drift import bins_to_json, profile
+from carrental_mlops.data.measures.evaluation import Evaluation
 from carrental_mlops.data.model import Model
 from carrental_mlops.integrations.pins import distribution_of, pinned
 from carrental_mlops.steps.champion import PROFILE, Champion
-from carrental_mlops.steps.evaluate import Evaluation
 from carrental_mlops.steps.gate import Verdict
 from carrental_mlops.steps.tables import TrainRows
 

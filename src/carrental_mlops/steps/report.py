@@ -15,11 +15,11 @@ from carrental_mlops.core import Context, Step, StepConfig, call, hook
 from carrental_mlops.data.datasets import frame_digest
 from carrental_mlops.data.measures.curves import Curve
 from carrental_mlops.data.measures.drift import profile, stability_index
+from carrental_mlops.data.measures.evaluation import Evaluation
 from carrental_mlops.data.model import Model
 from carrental_mlops.files import whole_file
 from carrental_mlops.integrations.plots import bar_chart, line_chart
 from carrental_mlops.steps.champion import Champion
-from carrental_mlops.steps.evaluate import Evaluation
 from carrental_mlops.steps.explain import Explanation
 from carrental_mlops.steps.gate import Verdict
 from carrental_mlops.steps.register import Registration
