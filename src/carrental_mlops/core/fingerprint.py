@@ -23,6 +23,9 @@ from carrental_mlops.core.values import plain_token
 
 _SDK = "carrental_mlops"
 _ENGINE = tuple(f"{_SDK}.{room}" for room in ("core", "config", "errors", "orchestration"))
+_CHANGEABLE = (dict, list, set)
+"""What another package may fill while it runs: such a value counts by its name."""
+_INTERPRETER = (sys.modules, sys.path, sys.path_hooks, sys.meta_path, sys.path_importer_cache)
 _WRAPPED = ("__wrapped__", "fget", "fset", "fdel", "func", "__func__")
 
 
@@ -53,6 +56,8 @@ class _Reach:
 
     def token(self, value: Any) -> str:
         """What stands for `value`; what it reaches is recorded once."""
+        if any(value is state for state in _INTERPRETER):
+            return "state of the interpreter"
         plain = plain_token(value, self.token, self.packages)
         if plain is not None:
             return plain
@@ -124,12 +129,12 @@ class _Reach:
         """What `module.part.function` in a function's code stands for."""
         if chain[0] not in scope:
             return "?"
-        value = scope[chain[0]]
+        value, ours = scope[chain[0]], True
         for name in chain[1:]:
             if not isinstance(value, types.ModuleType) or not hasattr(value, name):
                 break
-            value = getattr(value, name)
-        return self.token(value)
+            value, ours = getattr(value, name), self._ours(value.__name__)
+        return self.token(value) if ours or type(value) not in _CHANGEABLE else f"state {'.'.join(chain)}"
 
     def _imported(self, module: str, name: str) -> str:
         if not self._ours(module):

@@ -3,7 +3,10 @@
 import os
 import subprocess
 import sys
+import types
+import warnings
 from pathlib import Path
+from sys import modules as known
 from typing import Any
 
 import pytest
@@ -31,6 +34,7 @@ STEPS = '''
 """Steps."""
 from functools import partial, wraps
 from pathlib import Path
+from sys import modules as known
 from typing import ClassVar
 
 from team import tables
@@ -96,6 +100,8 @@ FILES = {
 }
 ASK = """
 import sys
+import types
+import warnings
 from carrental_mlops.core.fingerprint import fingerprint
 for folder in sys.argv[1:]:
     for name in [n for n in sys.modules if n.partition('.')[0] == 'team']:
@@ -215,3 +221,20 @@ def test_class_made_without_a_file_has_a_fingerprint_by_its_bytecode() -> None:
 
     assert made("        return x") == made('        "doc"\n        return x  # why')
     assert made("        return x") != made("        return -x")
+
+
+HELD = {"by": "us"}
+
+
+class LooksAround(Step):
+    def _loaded(self) -> bool:
+        return "xdrlib_of_nobody" in sys.modules or "x" in known or bool(warnings.filters) or "by" in HELD
+
+
+def test_what_the_interpreter_and_other_packages_hold_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(LooksAround)
+    monkeypatch.setitem(sys.modules, "xdrlib_of_nobody", types.ModuleType("xdrlib_of_nobody"))
+    monkeypatch.setattr(warnings, "filters", [*warnings.filters, "one more"])
+    assert fingerprint(LooksAround) == before
+    monkeypatch.setitem(HELD, "by", "them")
+    assert fingerprint(LooksAround) != before
