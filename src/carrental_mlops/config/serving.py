@@ -80,7 +80,7 @@ class Auth(Frozen):
 
 
 class Traces(Frozen):
-    """OpenTelemetry traces."""
+    """Which requests leave OpenTelemetry traces, and where these go."""
 
     ratio: float = Field(default=0.1, ge=0, le=1)
     """Share of requests traced where the caller did not decide (fraction)."""
@@ -107,8 +107,12 @@ class Serving(Frozen):
     """Largest body, also after gzip (KiB); more is a 413."""
     max_rows: int = Field(default=5000, gt=0)
     """Most rows of one request."""
+    head_timeout_s: float = Field(default=10, gt=0)
+    """A connection whose request line and headers took longer to arrive is closed (seconds)."""
     body_timeout_s: float = Field(default=10, gt=0)
-    """A body that took longer to arrive is a 408 (seconds)."""
+    """A body that took longer to arrive is a 408 (seconds); a client that reads its answer no faster is cut off."""
+    keep_alive_s: float = Field(default=75, gt=0)
+    """A connection without a request for this long is closed (seconds); longer than the load balancer in front."""
     drain_s: float = Field(default=10, ge=0)
     """After SIGTERM: time in which the service says it is not ready and still answers (seconds)."""
     features: OnlineFeatures = OnlineFeatures()

@@ -21,6 +21,7 @@ from carrental_mlops.serving.traceparent import Traced, passed_on
 from carrental_mlops.serving.versions import dependencies
 
 if TYPE_CHECKING:
+    from carrental_mlops.serving.grpc_server import GrpcServer
     from carrental_mlops.serving.traces import Traces
 
 Scope = MutableMapping[str, Any]
@@ -31,6 +32,8 @@ Headers = list[tuple[bytes, bytes]]
 _JSON: Headers = [(b"content-type", b"application/json")]
 _BINARY: Headers = [(b"content-type", b"application/octet-stream")]
 _LENGTH = b"inference-header-content-length"
+_GRACE_S = 20
+"""Seconds that gRPC's calls in work have once HTTP's are answered."""
 log = logging.getLogger("carrental_mlops.serving")
 
 
@@ -50,6 +53,11 @@ class App:
         self.endpoint, self.metrics, self.door, self._traces = endpoint, metrics, door, traces
         self._traced: Callable[[bytes | None], Traced | None] = traces.begin if traces else passed_on
         self.ready = self.draining = False
+        self.before_ready: Callable[[], Awaitable[None]] | None = None
+        """Awaited once the service is warm and before it is ready."""
+        self.failure: Exception | None = None
+        """Why it did not start."""
+        self._grpc: GrpcServer | None = None
         identity = endpoint.identity
         base = f"/v2/models/{identity.name}"
         bases = (base, f"{base}/versions/{identity.version}")
@@ -153,6 +161,8 @@ class App:
         message = await receive()
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
+            if message["type"] == "http.disconnect":
+                raise Refusal(400, "the client left")
             return body
         parts, size = [body], len(body)
         while message.get("more_body"):
@@ -224,6 +234,8 @@ class App:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.ready = False
+                if self._grpc:
+                    await self._grpc.stop(_GRACE_S)
                 await self.endpoint.stop()
                 if self._traces:
                     await asyncio.to_thread(self._traces.stop)
@@ -236,13 +248,18 @@ class App:
         if self.door:
             await self.door.start()
         await self.endpoint.start()
+        if self.endpoint.settings.grpc_port is not None:
+            from carrental_mlops.serving.grpc_server import GrpcServer
+
+            self._grpc = GrpcServer(self)
+            await self._grpc.start()
 
 
 def _length(given: dict[bytes, bytes], body: bytes) -> int | None:
     said = given.get(_LENGTH)
     if said is None:
         return None
-    if not said.isdigit() or int(said) > len(body):
+    if not said.isdigit() or len(said) > 12 or int(said) > len(body):
         raise Refusal(400, "Inference-Header-Content-Length is not within the body")
     return int(said)
 

@@ -146,6 +146,7 @@ class Endpoint:
         Raises:
             Refusal: 422 naming the field, 503, 504.
         """
+        self._hold_deadline(started)
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
         answer = self.service.answer({**numbers, **stored.columns} if stored.columns else numbers)

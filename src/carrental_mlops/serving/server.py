@@ -1,72 +1,30 @@
-"""The process that answers: uvicorn, with a bounded queue at the protocol and a drain that loses nothing."""
+"""The process that answers: uvicorn, with a drain that loses nothing.
+
+    python -m carrental_mlops.serving.server --repo DIR --bundle DIR [--env E] [--set key=value]...
+
+Exit codes are those of `crm`; the log is JSON lines on stderr.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import logging
 import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from carrental_mlops.config.serving import Serving
+from carrental_mlops.errors import CrmError, PlatformError
 from carrental_mlops.serving.app import App
+from carrental_mlops.serving.connections import connection_of
 
-if TYPE_CHECKING:
-    from carrental_mlops.serving.grpc_server import GrpcServer
-
-_GRACE_S = 20
-"""Seconds that requests in work have once the server closes."""
-_MAX_HEADERS = 32 << 10
-"""Bytes that a request may send before its body."""
-
-
-def protocol_of(app: App) -> type[HttpToolsProtocol]:
-    """uvicorn's protocol, which counts the requests of the worker as their headers come.
-
-    A counter in the app would never fire: the model does not yield, so each request is done before the next is read.
-    """
-    settings = app.endpoint.settings
-
-    class Bounded(HttpToolsProtocol):
-        """Counts requests, and closes connections that send nothing or only headers."""
-
-        waiting = 0
-
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            self._head = 0
-            self._expect_request()
-
-        def data_received(self, data: bytes) -> None:
-            idle = self.cycle is None or self.cycle.response_complete
-            super().data_received(data)
-            if idle and (self.cycle is None or self.cycle.response_complete):
-                self._head += len(data)
-                if self._head > _MAX_HEADERS:
-                    self.transport.close()
-                elif self.timeout_keep_alive_task is None:
-                    self._expect_request()
-
-        def on_headers_complete(self) -> None:
-            self._head = 0
-            super().on_headers_complete()
-            scope = cast("dict[str, Any]", self.scope)
-            if scope["path"] in app.infer_paths:
-                scope["crm.shed"] = Bounded.waiting >= settings.queue
-                scope["crm.done"] = _done
-                Bounded.waiting += 1
-
-        def _expect_request(self) -> None:
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def _done() -> None:
-        Bounded.waiting -= 1
-
-    return Bounded
+log = logging.getLogger(__name__)
 
 
 class Server(uvicorn.Server):
@@ -78,33 +36,23 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, app: App) -> None:
         super().__init__(config)
         self._app = app
-        self._grpc: GrpcServer | None = None
 
-    async def startup(self, sockets: Any = None) -> None:
-        """As uvicorn's, and gRPC beside it; keeps the loop, for `handle_exit` runs in a signal handler."""
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; keeps the loop, for `handle_exit` runs in a signal handler."""
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-        if self.started and self._app.endpoint.settings.grpc_port is not None:
-            from carrental_mlops.serving.grpc_server import GrpcServer
-
-            self._grpc = GrpcServer(self._app)
-            await self._grpc.start()
-
-    async def shutdown(self, sockets: Any = None) -> None:
-        """As uvicorn's, after gRPC's calls in work are answered."""
-        if self._grpc is not None:
-            await self._grpc.stop(_GRACE_S)
-        await super().shutdown(sockets)
+        await super().serve(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First SIGTERM: drain. SIGINT, or a second signal: close at once."""
         if sig != signal.SIGTERM or self._app.draining:
             super().handle_exit(sig, frame)
             return
+        self._loop.call_soon_threadsafe(self.drain)
+
+    def drain(self) -> None:
+        """Be not ready, and close after `drain_s`."""
         self._app.draining = True
-        self._captured_signals.append(sig)
-        seconds = self._app.endpoint.settings.drain_s
-        self._loop.call_soon_threadsafe(lambda: self._loop.call_later(seconds, self._close))
+        self._loop.call_later(self._app.endpoint.settings.drain_s, self._close)
 
     def _close(self) -> None:
         self.should_exit = True
@@ -118,19 +66,92 @@ def config_of(app: App) -> uvicorn.Config:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=protocol_of(app),
+        http=connection_of(app),
         ws="none",
         access_log=False,
-        log_level="warning",
+        log_config=None,
         lifespan="on",
-        timeout_keep_alive=15,
-        timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]  # handed to loop.call_later
+        timeout_graceful_shutdown=20,
         proxy_headers=False,
         server_header=False,
         date_header=False,
     )
 
 
-def serve(app: App) -> None:
-    """Answer until SIGTERM or SIGINT."""
-    Server(config_of(app), app).run()
+def serve(app: App, listener: socket.socket) -> None:
+    """Answer on `listener` until SIGTERM or SIGINT.
+
+    Raises:
+        CrmError: what the answers need is not there.
+    """
+    try:
+        Server(config_of(app), app).run([listener])
+    except SystemExit:
+        if isinstance(app.failure, CrmError):
+            raise app.failure from None
+        raise
+
+
+def bound(settings: Serving) -> socket.socket:
+    """The service's address, taken; nobody is let in before the service is ready.
+
+    Raises:
+        PlatformError: another process has it.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        what = f"{settings.host}:{settings.port} cannot be listened on: {error.strerror}"
+        raise PlatformError(what, "stop what listens there, or --set serving.port=0 for a free one") from error
+    return listener
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve; the exit code."""
+    from carrental_mlops.serving.logs import log_to_stderr
+
+    parser = argparse.ArgumentParser(prog="carrental_mlops.serving.server", description="Answer with a bundled model.")
+    parser.add_argument("--repo", type=Path, required=True, help="root of the model repo")
+    parser.add_argument("--bundle", type=Path, required=True, help="folder of the model and its bundle.json")
+    parser.add_argument("--env", help="environment of crm.yaml; default: the first")
+    parser.add_argument("--set", action="append", default=[], dest="sets", metavar="KEY=VALUE", help="repeatable")
+    parser.add_argument("--worker", type=int, nargs=2, metavar="FD", help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    log_to_stderr()
+    try:
+        return _run(given, list(sys.argv[1:] if arguments is None else arguments))
+    except CrmError as error:
+        sys.stderr.write(f"error: {error}\n")
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+
+
+def _run(given: argparse.Namespace, arguments: list[str]) -> int:
+    from carrental_mlops.config import load
+    from carrental_mlops.config.reader import repo_config
+    from carrental_mlops.serving import workers
+    from carrental_mlops.serving.load import open_app
+
+    root, sets = given.repo.resolve(), tuple(given.sets)
+    if given.worker:
+        listener, channel = (socket.socket(fileno=number) for number in given.worker)
+        workers.work(open_app(root, given.bundle.resolve(), given.env, sets), listener, channel)
+        return 0
+    settings = repo_config(load(root, given.env, sets)).serving
+    listener = bound(settings)
+    log.info("listens on %s:%s, %s worker(s)", *listener.getsockname()[:2], settings.workers)
+    if settings.workers > 1:
+        command = [sys.executable, "-m", "carrental_mlops.serving.server", *arguments]
+        return workers.supervise(command, listener, settings.workers)
+    serve(open_app(root, given.bundle.resolve(), given.env, sets), listener)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+SHARED = "PROMETHEUS_MULTIPROC_DIR"
+"""Environment variable: folder in which workers of one service keep their counters, so that each tells all."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
@@ -26,7 +32,9 @@ class Metrics:
         def counter(name: str, text: str) -> Counter:
             return Counter(name, text, names, registry=registry).labels(**labels)
 
-        info = Gauge("crm_model_info", "Which model answers", (*names, "digest"), registry=registry)
+        info = Gauge(
+            "crm_model_info", "Which model answers", (*names, "digest"), registry=registry, multiprocess_mode="max"
+        )
         info.labels(**labels, digest=digest).set(1)
         self._requests = Counter("crm_requests", "Requests by HTTP status", (*names, "code"), registry=registry)
         self._codes: dict[int, Counter] = {}
@@ -61,8 +69,12 @@ class Metrics:
         return self._unknown.labels(**self._labels, view=view)
 
     def text(self) -> bytes:
-        """Prometheus' text format."""
-        return generate_latest(self.registry)
+        """Prometheus' text format, of all workers."""
+        if SHARED not in os.environ:
+            return generate_latest(self.registry)
+        every = CollectorRegistry()
+        MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+        return generate_latest(every)
 
 
 _AGES = (3600, 6 * 3600, 12 * 3600, 86_400, 2 * 86_400, 4 * 86_400, 7 * 86_400)

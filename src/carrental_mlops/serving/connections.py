@@ -1,0 +1,185 @@
+"""One client's connection: uvicorn's HTTP parser with a bounded queue and limits on what a client sends or delays."""
+
+from __future__ import annotations
+
+import time
+from asyncio import TimerHandle
+from collections import deque
+from typing import Any, ClassVar, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from carrental_mlops.serving.app import App
+
+_MAX_HEAD = 32 << 10
+"""Bytes of a request line and its headers."""
+_MAX_PIPELINE = 100
+"""Requests that wait on one connection for the answer to the one before."""
+_PER_TURN = 8
+"""Inferences that begin in one turn of the event loop; between turns new requests are read and, if too many, shed."""
+_BODY = b'{"error":"the queue is full"}'
+_SHED = (
+    b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
+    b"content-length: %d\r\n%%b\r\n%b" % (len(_BODY), _BODY)
+)
+_SHED_OPEN, _SHED_CLOSE = _SHED % b"", _SHED % b"connection: close\r\n"
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
+class Queue:
+    """The inferences of one worker: how many there are, and those that have not begun.
+
+    A counter in the app would never fire: the model does not yield, so each request is done before the next is read.
+
+    Args:
+        limit: in work or waiting at most.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit, self.inside, self.begun = limit, 0, 0
+        self.waiting: deque[tuple[Connection, RequestResponseCycle, Any]] = deque()
+
+    def enter(self, connection: Connection, cycle: RequestResponseCycle, app: Any) -> bool:
+        """Begin an inference now or in a later turn; False where there are too many."""
+        if self.inside >= self.limit:
+            return False
+        self.inside += 1
+        cast("dict[str, Any]", cycle.scope).update({"crm.done": self._leave, "crm.started": time.perf_counter()})
+        if self.begun < _PER_TURN:
+            self._begin(connection, cycle, app)
+        else:
+            self.waiting.append((connection, cycle, app))
+        return True
+
+    def _begin(self, connection: Connection, cycle: RequestResponseCycle, app: Any) -> None:
+        if not self.begun:
+            connection.loop.call_soon(self._turn)
+        self.begun += 1
+        connection.begin(cycle, app)
+
+    def _turn(self) -> None:
+        self.begun = 0
+        while self.waiting and self.begun < _PER_TURN:
+            self._begin(*self.waiting.popleft())
+
+    def _leave(self) -> None:
+        self.inside -= 1
+
+
+class Connection(HttpToolsProtocol):
+    """Sheds what the queue does not take, and closes on clients that are too slow or send too much.
+
+    Times are of `config/serving.py`: `head_timeout_s` from a connection's or a head's first byte to the head's end,
+    `keep_alive_s` between requests, `body_timeout_s` for what is left of a body after its answer, and for a client
+    that does not read its answer.
+    """
+
+    service: ClassVar[App]
+    queue: ClassVar[Queue]
+
+    def connection_made(self, transport: Any) -> None:  # noqa: D102  (as the base's)
+        super().connection_made(transport)
+        self._settings = self.service.endpoint.settings
+        self._unfinished = self._in_head = False
+        self._seen = 0
+        self._unread: TimerHandle | None = None
+        self._owed: TimerHandle | None = self.loop.call_later(self._settings.head_timeout_s, self._abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: D102
+        self._received()
+        self.resume_writing()
+        self._unset_keepalive_if_required()
+        self.pipeline.clear()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:  # noqa: D102
+        self._seen += len(data)
+        super().data_received(data)
+        if self.transport.is_closing():
+            return
+        idle = self.cycle is None or self.cycle.response_complete
+        if self._in_head or (idle and (self._unfinished or self.timeout_keep_alive_task is None)):
+            self._owe()
+        else:
+            self._received()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: D102
+        if self._in_head and self._seen > _MAX_HEAD:
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        else:
+            super().send_400_response(msg)
+
+    def on_message_begin(self) -> None:  # noqa: D102
+        super().on_message_begin()
+        self._unfinished = self._in_head = True
+
+    def on_headers_complete(self) -> None:  # noqa: D102
+        if self._seen > _MAX_HEAD and len(self.url) + sum(len(n) + len(v) for n, v in self.headers) > _MAX_HEAD:
+            raise ValueError("the head is too large")
+        self._in_head = False
+        self._received()
+        super().on_headers_complete()
+        if len(self.pipeline) > _MAX_PIPELINE:
+            self._abort()
+
+    def on_message_complete(self) -> None:  # noqa: D102
+        self._unfinished, self._seen = False, 0
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:  # noqa: D102
+        super().pause_writing()
+        self._unread = self._unread or self.loop.call_later(self._settings.body_timeout_s, self._abort)
+
+    def resume_writing(self) -> None:  # noqa: D102
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Hand a request to the application."""
+        super()._start_asgi_task(cycle, app)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if cycle.scope["path"] not in self.service.infer_paths:
+            self.begin(cycle, app)
+        elif not self.queue.enter(self, cycle, app):
+            self._shed(cycle)
+
+    def _shed(self, cycle: RequestResponseCycle) -> None:
+        """Answered here and now: behind the requests in work, a refusal would be as late as an answer."""
+        self.service.metrics.answered(429, 0)
+        keep = cycle.keep_alive = cycle.keep_alive and not self.service.draining
+        self.transport.write(_SHED_OPEN if keep else _SHED_CLOSE)
+        cycle.response_started = cycle.response_complete = True
+        if not keep:
+            self.transport.close()
+        self.on_response_complete()
+
+    def _owe(self) -> None:
+        """The client owes the rest of a head, or of a body whose answer is written."""
+        settings = self._settings
+        if self._unfinished and not self._in_head:
+            most, seconds = settings.max_body_kb << 10, settings.body_timeout_s
+        else:
+            most, seconds = _MAX_HEAD, settings.head_timeout_s
+        if self._seen > most:
+            if self._in_head:
+                self.transport.write(_TOO_LARGE)
+            self.transport.close()
+        elif self._owed is None:
+            self._owed = self.loop.call_later(seconds, self._abort)
+
+    def _received(self) -> None:
+        if self._owed is not None:
+            self._owed.cancel()
+            self._owed = None
+
+    def _abort(self) -> None:
+        self.transport.abort()
+
+
+def connection_of(app: App) -> type[Connection]:
+    """The connections of one worker, with a queue of their own."""
+    return type("Bounded", (Connection,), {"service": app, "queue": Queue(app.endpoint.settings.queue)})
