@@ -1,0 +1,364 @@
+"""Who may ask: a token of a file, a JWT of an issuer, a header of a peer; everybody else gets 401."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import hmac
+import http.server
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from carrental_mlops.config.serving import Auth
+from carrental_mlops.errors import ConfigError
+from carrental_mlops.serving import oidc
+from carrental_mlops.serving.app import App
+from carrental_mlops.serving.auth import BearerDoor, Door, PeerDoor, door_of
+from carrental_mlops.serving.refusal import Refusal
+
+TOKEN = "correct-horse-battery-staple"
+AUDIENCE = "payments"
+INFER = "/v2/models/payments/infer"
+
+
+class Issuer:
+    """A real HTTP server with a discovery document and keys."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, Any] = {}
+        self.asked = 0
+        issuer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                url = issuer.url
+                documents = {
+                    "/.well-known/openid-configuration": {"issuer": url, "jwks_uri": f"{url}/keys"},
+                    "/keys": {"keys": [issuer.public(kid) for kid in issuer.keys]},
+                }
+                issuer.asked += self.path == "/keys"
+                body = json.dumps(documents[self.path]).encode()
+                self.send_response(200)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *told: Any) -> None:
+                pass
+
+        self._handler, self.port = Handler, 0
+        self.start()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), self._handler)
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+    def add(self, kid: str, kind: str = "RSA") -> None:
+        self.keys[kid] = (
+            rsa.generate_private_key(65537, 2048) if kind == "RSA" else ec.generate_private_key(ec.SECP256R1())
+        )
+
+    def public(self, kid: str) -> dict[str, Any]:
+        key = self.keys[kid]
+        algorithm = jwt.algorithms.RSAAlgorithm if isinstance(key, rsa.RSAPrivateKey) else jwt.algorithms.ECAlgorithm
+        return {**algorithm.to_jwk(key.public_key(), as_dict=True), "kid": kid, "use": "sig"}
+
+    def token(self, kid: str, **claims: Any) -> str:
+        told = {"iss": self.url, "aud": AUDIENCE, "sub": "checkout", "exp": int(time.time()) + 600, **claims}
+        algorithm = "RS256" if isinstance(self.keys[kid], rsa.RSAPrivateKey) else "ES256"
+        present = {name: value for name, value in told.items() if value is not None}
+        return jwt.encode(present, self.keys[kid], algorithm, {"kid": kid})
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    found = Issuer()
+    found.add("one")
+    yield found
+    found.stop()
+
+
+@pytest.fixture
+def guarded(make_app: Callable[..., App], served: Any) -> Callable[..., Any]:
+    def start(door: Door | None, **settings: Any) -> Any:
+        app = make_app(**settings)
+        return served(App(app.endpoint, app.metrics, door))
+
+    return start
+
+
+def asked(door: Door, authorization: str, times: int = 1) -> str:
+    async def ask() -> str:
+        for _ in range(times):
+            found = await door.caller([(b"authorization", authorization.encode())], ("127.0.0.1", 1))
+        return found
+
+    return asyncio.run(ask())
+
+
+def tokens(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    return path
+
+
+def test_a_token_of_the_file_is_answered_and_any_other_gets_401(
+    guarded: Any, payment: dict[str, Any], tmp_path: Path
+) -> None:
+    client = guarded(BearerDoor(tokens(tmp_path, f"# who may ask\ncheckout {TOKEN}\n")))
+    assert client.infer(payment, authorization=f"Bearer {TOKEN}")[0] == 200
+    for header in ({"authorization": "Bearer wrong-token-of-some-length"}, {"authorization": f"Basic {TOKEN}"}, {}):
+        status, headers, body = client.ask("POST", INFER, payment, **header)
+        assert status == 401 and headers["www-authenticate"] == "Bearer" and TOKEN.encode() not in body
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/models/payments", "/openapi.json", "/no/such/path"])
+def test_every_page_but_health_and_metrics_asks_who_you_are(guarded: Any, tmp_path: Path, path: str) -> None:
+    client = guarded(BearerDoor(tokens(tmp_path, TOKEN)))
+    assert client.ask("GET", path)[0] == 401
+    assert client.ask("GET", path, authorization=f"Bearer {TOKEN}")[0] in (200, 404)
+    for public in ("/v2/health/live", "/v2/health/ready", "/v2/models/payments/ready", "/metrics"):
+        assert client.ask("GET", public)[0] == 200
+
+
+def test_the_caller_is_in_the_audit_event(make_app: Callable[..., App], served: Any, payment: Any) -> None:
+    kept = []
+
+    class Trail:
+        async def start(self) -> None: ...
+        async def stop(self) -> None: ...
+        async def keep(self, event: Any) -> None:
+            kept.append(event.caller)
+
+    app = make_app()
+    app.endpoint.trail = Trail()
+    client = served(App(app.endpoint, app.metrics, PeerDoor("x-forwarded-user", ["127.0.0.1"])))
+    assert client.infer(payment, x_forwarded_user="anna")[0] == 200
+    assert kept == ["anna"]
+
+
+def test_a_changed_file_counts_within_a_second_and_an_unreadable_one_changes_nothing(tmp_path: Path) -> None:
+    path = tokens(tmp_path, TOKEN)
+    door = BearerDoor(path)
+    assert asked(door, f"Bearer {TOKEN}") == "token-1"
+    other = tmp_path / "next"
+    other.write_text("ci another-token-of-some-length\n")
+    other.replace(path)
+    time.sleep(1.05)
+    assert asked(door, "Bearer another-token-of-some-length") == "ci"
+    with pytest.raises(Refusal, match="not known"):
+        asked(door, f"Bearer {TOKEN}")
+    path.unlink()
+    time.sleep(1.05)
+    assert asked(door, "bearer another-token-of-some-length") == "ci"
+
+
+@pytest.mark.parametrize("text", ["short", f"a b {TOKEN}"])
+def test_a_file_with_a_bad_line_is_refused_without_telling_the_token(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match="line 1") as told:
+        BearerDoor(tokens(tmp_path, text))
+    assert text not in str(told.value)
+
+
+def test_two_authorization_headers_are_refused(tmp_path: Path) -> None:
+    door = BearerDoor(tokens(tmp_path, TOKEN))
+    header = (b"authorization", f"Bearer {TOKEN}".encode())
+    with pytest.raises(Refusal, match="one header"):
+        asyncio.run(door.caller([header, header], None))
+
+
+@pytest.mark.parametrize("kind", ["RSA", "EC"])
+def test_a_jwt_of_the_issuer_is_answered(guarded: Any, payment: dict[str, Any], issuer: Issuer, kind: str) -> None:
+    issuer.add("two", kind)
+    client = guarded(oidc.OidcDoor(issuer.url, AUDIENCE))
+    for _ in range(3):
+        assert client.infer(payment, authorization=f"Bearer {issuer.token('two')}")[0] == 200
+    assert issuer.asked == 1
+
+
+def unsigned(claims: dict[str, Any]) -> str:
+    return jwt.encode(claims, None, "none", {"kid": "one"})
+
+
+def hs256_with_the_public_key(issuer: Issuer, claims: dict[str, Any]) -> str:
+    public = issuer.keys["one"].public_key()
+    pem = public.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    head, body = (
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=")
+        for part in ({"alg": "HS256", "typ": "JWT", "kid": "one"}, claims)
+    )
+    signature = base64.urlsafe_b64encode(hmac.new(pem, head + b"." + body, hashlib.sha256).digest()).rstrip(b"=")
+    return (head + b"." + body + b"." + signature).decode()
+
+
+def test_a_token_that_is_forged_expired_or_not_for_us_gets_401(
+    guarded: Any, payment: dict[str, Any], issuer: Issuer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    client = guarded(oidc.OidcDoor(issuer.url, AUDIENCE))
+    claims = {"iss": issuer.url, "aud": AUDIENCE, "sub": "checkout", "exp": int(time.time()) + 600}
+    stranger = Issuer()
+    stranger.add("one")
+    good = issuer.token("one")
+    refused = {
+        "none": unsigned(claims),
+        "hs256": hs256_with_the_public_key(issuer, claims),
+        "expired": issuer.token("one", exp=int(time.time()) - 100),
+        "not yet": issuer.token("one", nbf=int(time.time()) + 300),
+        "audience": issuer.token("one", aud="others"),
+        "issuer": issuer.token("one", iss="http://elsewhere"),
+        "no exp": issuer.token("one", exp=None),
+        "no sub": issuer.token("one", sub=None),
+        "another's key": jwt.encode(claims, stranger.keys["one"], "RS256", {"kid": "one"}),
+        "cut": good[:-6],
+        "text": "not-a-jwt",
+        "ES256 with an RSA key's id": jwt.encode(
+            claims, ec.generate_private_key(ec.SECP256R1()), "ES256", {"kid": "one"}
+        ),
+    }
+    stranger.stop()
+    told = {name: client.ask("POST", INFER, payment, authorization=f"Bearer {t}") for name, t in refused.items()}
+    assert {name: status for name, (status, _, _) in told.items()} == dict.fromkeys(refused, 401)
+    assert b"has expired" in told["expired"][2] and b"another audience" in told["audience"][2]
+    assert client.infer(payment, authorization=f"Bearer {good}")[0] == 200
+    for token in (good, *refused.values()):
+        assert token not in caplog.text and token[-20:] not in caplog.text
+
+
+def test_a_rotated_key_is_found_but_unknown_ids_do_not_ask_again_within_a_minute(
+    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = oidc.OidcDoor(issuer.url, AUDIENCE, f"{issuer.url}/keys")
+
+    async def ask(token: str) -> str:
+        return await door.caller([(b"authorization", f"Bearer {token}".encode())], None)
+
+    async def story() -> None:
+        await door.start()
+        assert await ask(issuer.token("one")) == "checkout"
+        old = issuer.token("one")
+        del issuer.keys["one"]
+        issuer.add("two")
+        for _ in range(20):
+            with pytest.raises(Refusal, match="key is not known"):
+                await ask(issuer.token("two"))
+        assert issuer.asked == 1
+        door._next_fetch = 0.0  # a minute later
+        assert await asyncio.gather(*(ask(issuer.token("two", jti=str(i))) for i in range(10))) == ["checkout"] * 10
+        assert issuer.asked == 2
+        with pytest.raises(Refusal, match="key is not known"):
+            await ask(old)
+
+    asyncio.run(story())
+
+
+def test_keys_stay_good_while_the_issuer_is_down_and_are_fetched_once_it_is_up(issuer: Issuer) -> None:
+    async def story() -> None:
+        door = oidc.OidcDoor(issuer.url, AUDIENCE)
+
+        async def ask(jti: str) -> str:
+            token = issuer.token("one", jti=jti)
+            return await door.caller([(b"authorization", f"Bearer {token}".encode())], None)
+
+        issuer.stop()
+        await door.start()
+        with pytest.raises(Refusal, match="keys cannot be read") as refused:
+            await ask("1")
+        assert refused.value.status == 503
+        issuer.start()
+        door._next_fetch = 0.0  # five seconds later
+        assert await ask("2") == "checkout"
+        issuer.stop()
+        door._next_fetch = door._stale_at = 0.0  # an hour later
+        assert await ask("3") == "checkout"
+        await asyncio.sleep(0.2)
+        assert await ask("4") == "checkout"
+        issuer.start()
+
+    asyncio.run(story())
+
+
+def test_an_identity_header_counts_only_on_a_connection_of_a_peer(guarded: Any, payment: dict[str, Any]) -> None:
+    ours = guarded(PeerDoor("x-forwarded-user", ["127.0.0.0/8"]))
+    assert ours.infer(payment, x_forwarded_user="anna")[0] == 200
+    assert ours.infer(payment)[0] == 401
+    theirs = guarded(PeerDoor("x-forwarded-user", ["10.0.0.0/8"]))
+    assert theirs.infer(payment, x_forwarded_user="anna")[0] == 401
+    spoofed = {"x_forwarded_user": "anna", "x_forwarded_for": "10.0.0.7", "forwarded": "for=10.0.0.7"}
+    assert theirs.infer(payment, **spoofed)[0] == 401
+
+
+@pytest.mark.parametrize(
+    ("address", "known"), [("10.1.2.3", True), ("::ffff:10.1.2.3", True), ("11.0.0.1", False), ("", False)]
+)
+def test_peers_are_networks_in_both_families(address: str, known: bool) -> None:
+    door = PeerDoor("x-user", ["10.0.0.0/8", "fd00::/8"])
+    client = (address, 1) if address else None
+    if known:
+        assert asyncio.run(door.caller([(b"x-user", b"anna")], client)) == "anna"
+    else:
+        with pytest.raises(Refusal, match="only a configured peer"):
+            asyncio.run(door.caller([(b"x-user", b"anna")], client))
+
+
+def test_a_header_that_the_client_sent_beside_the_peers_is_refused() -> None:
+    door = PeerDoor("x-user", ["10.0.0.0/8"])
+    with pytest.raises(Refusal, match="one header"):
+        asyncio.run(door.caller([(b"x-user", b"root"), (b"x-user", b"anna")], ("10.0.0.1", 1)))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kind": "bearer"},
+        {"kind": "bearer", "token_file": "missing"},
+        {"kind": "oidc", "issuer": "https://id.example"},
+        {"kind": "oidc", "issuer": "file:///etc", "audience": "a"},
+        {"kind": "peer"},
+        {"kind": "peer", "peers": ("gateway",)},
+    ],
+)
+def test_half_a_setting_does_not_start(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="Fix:"):
+        door_of(tmp_path, Auth(**settings))
+
+
+def test_without_a_kind_everybody_may_ask(tmp_path: Path) -> None:
+    assert door_of(tmp_path, Auth()) is None
+
+
+def test_dependency_versions_are_told_to_known_callers_that_ask(guarded: Any, tmp_path: Path) -> None:
+    client = guarded(BearerDoor(tokens(tmp_path, TOKEN)))
+    allowed = {"authorization": f"Bearer {TOKEN}"}
+    assert "dependencies" not in json.loads(client.ask("GET", "/v2", **allowed)[2])
+    told = json.loads(client.ask("GET", "/v2?dependencies=true", **allowed)[2])["dependencies"]
+    assert told["numpy"] and told["uvicorn"]
+    assert client.ask("GET", "/v2?dependencies=true")[0] == 401
+    assert guarded(None).ask("GET", "/v2?dependencies=true")[0] == 403
+    assert guarded(None, auth={"dependencies": "any"}).ask("GET", "/v2?dependencies=true")[0] == 200
+
+
+def test_a_known_token_costs_little(tmp_path: Path) -> None:
+    door = BearerDoor(tokens(tmp_path, "\n".join(f"n{i} {os.urandom(16).hex()}" for i in range(500)) + f"\nx {TOKEN}"))
+    asked(door, f"Bearer {TOKEN}", 1000)
+    started = time.process_time()
+    asked(door, f"Bearer {TOKEN}", 20_000)
+    assert (time.process_time() - started) / 20_000 < 20e-6
