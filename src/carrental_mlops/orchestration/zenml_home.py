@@ -14,7 +14,7 @@ from typing import Any
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.files import locked
 from carrental_mlops.integrations.local_store import repoint
-from carrental_mlops.orchestration.zenml_cache import follow
+from carrental_mlops.orchestration.zenml_moved_repo import follow
 
 _ENVIRONMENT = {
     "ZENML_ANALYTICS_OPT_IN": "false",
