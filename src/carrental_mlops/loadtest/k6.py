@@ -19,13 +19,17 @@ from carrental_mlops.errors import PlatformError
 from carrental_mlops.loadtest.scenario import Scenario, Step
 from carrental_mlops.loadtest.target import Target
 
-BINARY, TOKEN = "CRM_K6", "CRM_LOADTEST_TOKEN"  # noqa: S105 - names of environment variables
+BINARY, TOKEN = "CRM_K6", "CRM_LOADTEST_TOKEN"
 _CROSSED = 99
 """k6's exit code when one of its thresholds was crossed."""
 _GRACE_S = 30.0
-_WAITING = ("0", "no connection or no answer in time")
-_STATUSES = ("200", "200, not an answer", *(str(code) for code in (400, 401, 403, 404, 408, 413, 415, 422, 429)),
-             "500", "502", "503", "504", _WAITING[0])  # fmt: skip
+_CODES = (200, 400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 502, 503, 504)
+_STATUSES = {
+    **{str(code): str(code) for code in _CODES},
+    "0": "no answer",
+    "wrong": "200, but not the answer asked for",
+}
+"""What the script counts, and how it is shown."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,7 @@ def read_summary(document: Any, scenario: Scenario) -> tuple[tuple[Measured, ...
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         said = "k6 left no summary" if document is None else f"k6's summary cannot be read: {error!r}"
         return (), {}, said
-    return measured, {_shown(s): n for s, n in counts.items() if n}, None
+    return measured, {_STATUSES[s]: n for s, n in counts.items() if n}, None
 
 
 _NONE: Mapping[str, Any] = {"values": {"count": 0}}
@@ -211,7 +215,9 @@ def _run(binary: Path, folder: Path, scenario: Scenario, token: str | None) -> t
     """(exit code, what went wrong)."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("K6_") and k != TOKEN}
     given = {"CRM_SUMMARY": str(folder / "summary.json")} | ({TOKEN: token} if token else {})
-    command = [str(binary), "run", "--quiet", "--no-usage-report", "--address", "", "scenario.js"]
+    log = folder / "k6.log"
+    command = [str(binary), "run", "--quiet", "--no-usage-report", "--address", "",
+               "--log-output", f"file={log},level=error", "scenario.js"]  # fmt: skip
     limit_s = scenario.seconds + scenario.timeout_s + _GRACE_S
     try:
         done = subprocess.run(  # noqa: S603 - no shell, words of our own
@@ -223,18 +229,14 @@ def _run(binary: Path, folder: Path, scenario: Scenario, token: str | None) -> t
         raise PlatformError(f"{binary} cannot be started: {error.strerror}", f"set {BINARY} to a k6 binary") from error
     if done.returncode in (0, _CROSSED):
         return done.returncode, None
-    said = [line for line in done.stderr.strip().splitlines() if "level=error" in line] or [done.stderr.strip()[-300:]]
+    said = (log.read_text(encoding="utf-8") if log.is_file() else "").strip() or done.stderr.strip()
     how = f"was killed by signal {-done.returncode}" if done.returncode < 0 else f"exited {done.returncode}"
-    return done.returncode, f"k6 {how}: {said[0][:500]}" if said[0] else f"k6 {how}"
+    return done.returncode, f"k6 {how}: {said[-500:]}" if said else f"k6 {how}"
 
 
 def _version(binary: Path) -> str:
     told = subprocess.run([str(binary), "version"], capture_output=True, text=True, check=False)  # noqa: S603
     return told.stdout.strip().removeprefix("k6 ") or "unknown"
-
-
-def _shown(status: str) -> str:
-    return _WAITING[1] if status == _WAITING[0] else status
 
 
 def _ms(seconds: float) -> str:

@@ -117,7 +117,7 @@ def _sent(value: Any, datatype: str) -> Any:
 
 
 def _value(info: FieldInfo, rng: random.Random) -> Any:
-    options = [a for a in typing.get_args(info.annotation) if isinstance(a, type)] or [info.annotation]
+    options: list[Any] = [a for a in typing.get_args(info.annotation) if isinstance(a, type)] or [info.annotation]
     if type(None) in options and rng.random() < 0.1:
         return None
     kind = next((o for o in options if o is not type(None)), str)

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from carrental_mlops.config import Slo
+from carrental_mlops.config.models import Slo
 from carrental_mlops.errors import ConfigError, nearest
 
 Profile = Literal["smoke", "load", "stress", "soak", "spike"]
