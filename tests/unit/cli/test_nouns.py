@@ -107,7 +107,7 @@ def test_config_explain_of_a_top_level_key(crm, tiny_repo: Path) -> None:
         ("serving", "Serving", "How the service runs."),
         ("zenml.steps", "dict[str, StepOptions]", "Slot name to retries and resources."),
         ("zenml.steps.add", "StepOptions", "What ZenML and its stack give one step."),
-        ("zenml.steps.add.memory", "str | None", "Such as `8GB`."),
+        ("zenml.steps.add.memory", "str | None", "Memory that the stack reserves"),
         ("columns.rename.TX_ID", "str", "Source column name to the name used here."),
         ("latency_class", "Literal['real-time', 'near-real-time', 'batch']", "`real-time` (p99 200 ms)"),
         ("pipelines.counting.steps.count.upto", "int", "How far to count (rows)."),
