@@ -8,7 +8,7 @@ from typing import Any
 
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import type_name
-from carrental_mlops.core.wiring import Ref, trace
+from carrental_mlops.core.wiring import trace
 
 _BOX, _GAP = (170, 44), (36, 40)
 _HEAD = ("slot", "class")
@@ -27,7 +27,6 @@ def as_data(pipeline: type[Pipeline]) -> dict[str, Any]:
             "inputs": {
                 name: {"step": ref.step, "output": ref.output, "type": type_name(ref.type)}
                 for name, ref in given.items()
-                if isinstance(ref, Ref)
             },
             "outputs": {name: type_name(tp) for name, tp in slots[slot].outputs().items()},
         }

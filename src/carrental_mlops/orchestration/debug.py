@@ -5,14 +5,15 @@ from __future__ import annotations
 import inspect
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from carrental_mlops.core.context import Context
 from carrental_mlops.core.repo import ModelRepo
-from carrental_mlops.core.step import Step, type_name
+from carrental_mlops.core.step import Step, named_outputs, type_name
 from carrental_mlops.errors import ConfigError, CrmError, nearest
+from carrental_mlops.integrations.mlflow_runs import stands_for
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class StoredStep:
 
 
 def stored_step(repo: ModelRepo, run: str, slot: str) -> StoredStep:
-    """The step `slot` of the ZenML run whose name is, or begins with, `run`.
+    """The step `slot` of the ZenML run that `run` stands for: its name, or that shortened.
 
     Args:
         repo: whose pipelines say which class fills the slot now, and whose environment names the ZenML stack.
-        run: as `crm runs list` prints it; `latest` is the newest.
+        run: as `crm runs list` prints it, or its last 6 characters; `latest` is the newest.
         slot: as `crm pipelines show` prints it.
 
     Raises:
@@ -67,15 +68,9 @@ def stored_step(repo: ModelRepo, run: str, slot: str) -> StoredStep:
     if slot not in steps:
         raise ConfigError(f"step `{slot}` never began in run {found.name}", f"it stopped in: {list(steps)[-1]}")
     stored = steps[slot]
-    context = Context(
-        run_id=found.name,
-        pipeline=settings.get("pipeline") or found.pipeline.name,
-        step=slot,
-        service=repo.config.service,
-        env=settings.get("env", repo.config.environments[0]),
-        seed=int(settings.get("seed", repo.config.seed)),
-        root=repo.root,
-    )
+    known = repo.context(settings.get("env"), settings.get("seed"))
+    name = settings.get("pipeline") or found.pipeline.name
+    context = replace(known, run_id=found.name, pipeline=name, step=slot)
     versions = {name: _newest(given) for name, given in stored.inputs.items()}
     inputs = {name: version.load() for name, version in versions.items()}
     config = cls.config_model().model_validate(stored.config.parameters.get("config", {}))
@@ -85,8 +80,7 @@ def stored_step(repo: ModelRepo, run: str, slot: str) -> StoredStep:
 
 def described(cls: type[Step], result: Any) -> tuple[Held, ...]:
     """Each output in `result`, what a step of `cls` returned."""
-    names = cls.outputs()
-    values = {n: getattr(result, n) for n in names} if len(names) > 1 else dict.fromkeys(names, result)
+    names, values = cls.outputs(), named_outputs(cls, result)
     return tuple(held_as(name, value, digest_of(names[name], value)) for name, value in values.items())
 
 
@@ -129,7 +123,7 @@ def _find_run(client: Any, run: str) -> Any:
     names = [r.name for r in listed]
     if run == "latest" and names:
         return client.get_pipeline_run(names[0], allow_name_prefix_match=False)
-    fits = [n for n in names if n == run] or [n for n in names if n.startswith(run)]
+    fits = [n for n in names if n == run] or [n for n in names if stands_for(run, n)]
     if len(fits) == 1:
         return client.get_pipeline_run(fits[0], allow_name_prefix_match=False)
     raise _no_run(run, fits or names, len(fits))
@@ -139,7 +133,9 @@ def _no_run(run: str, names: Iterable[str], fits: int) -> CrmError:
     shown = list(names)[:10]
     if not shown:
         return ConfigError(f"no run `{run}`: nothing ran on ZenML here yet", "crm run training")
-    return ConfigError(f"{fits} stored runs are named `{run}` or begin so", f"crm runs list; {nearest(run, shown)}")
+    return ConfigError(
+        f"{fits} stored runs are named `{run}`, in whole or in short", f"crm runs list; {nearest(run, shown)}"
+    )
 
 
 def _newest(given: Any) -> Any:

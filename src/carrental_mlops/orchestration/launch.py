@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from carrental_mlops.config.models import StepOptions
-from carrental_mlops.core import Pipeline, RunSummary, Step, run_in_process
+from carrental_mlops.core import Pipeline, RunSummary, run_in_process
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.core.runner import OnStep, StepOutcome
-from carrental_mlops.core.wiring import Ref, trace
+from carrental_mlops.core.wiring import trace
 from carrental_mlops.errors import ConfigError, GateRefused, nearest
 from carrental_mlops.orchestration.interrupt import interruptible
 
-_GATES = "carrental_mlops.steps.gate"
 Engine = Literal["zenml", "local"]
 
 
@@ -62,25 +60,17 @@ def _on_zenml(repo: ModelRepo, pipeline: type[Pipeline], request: Request, on_st
     except ModuleNotFoundError as error:
         fix = "uv sync, or: pip install 'carrental-mlops[pipelines]'; without ZenML: --engine local"
         raise ConfigError(f"`{error.name}` is not installed", fix) from error
-    options = repo.config.zenml
-    return zenml.run(
-        pipeline,
-        repo.step_configs(pipeline),
-        root=repo.root,
-        service=repo.config.service,
-        env=request.env or repo.config.environments[0],
-        seed=repo.config.seed,
-        stack=options.stack,
-        server=options.server,
-        tracking_uri=repo.config.mlflow.tracking_uri,
+    asked = repo.config.zenml
+    options = zenml.RunOptions(
+        stack=asked.stack,
+        server=asked.server,
         enable_cache=request.enable_cache,
-        on_step=on_step,
         only_step=request.step,
         steps=_step_options(repo, pipeline),
         run_config=_run_config(repo),
-        on_success=pipeline.on_success,
-        on_failure=pipeline.on_failure,
     )
+    hooks = zenml.RunHooks(on_step, pipeline.on_success, pipeline.on_failure)
+    return zenml.run(pipeline, repo.step_configs(pipeline), repo.context(request.env), options, hooks)
 
 
 def _step_options(repo: ModelRepo, pipeline: type[Pipeline]) -> dict[str, StepOptions]:
@@ -107,29 +97,22 @@ def planned_slots(pipeline: type[Pipeline], request: Request) -> list[str]:
     Raises:
         ConfigError: the pipeline has no step of that name.
     """
-    calls = trace(pipeline).calls
+    graph = trace(pipeline)
+    calls = graph.calls
     if request.step is None:
         return list(calls)
     if request.step not in calls:
         raise ConfigError(f"pipeline `{pipeline.name}` has no step `{request.step}`", nearest(request.step, calls))
-    order = list(calls)[: list(calls).index(request.step) + 1]
     if request.engine == "local":
-        return order
-    needed = {request.step}
-    for slot in reversed(order):
-        if slot in needed:
-            needed |= {ref.step for ref in calls[slot].values() if isinstance(ref, Ref)}
-    return [slot for slot in order if slot in needed]
+        return list(calls)[: list(calls).index(request.step) + 1]
+    return graph.needed(request.step)
 
 
 def refusal(pipeline: type[Pipeline], summary: RunSummary) -> GateRefused | None:
-    """The error to end a run with where a gate of it said no, else None."""
-    if _GATES not in sys.modules:  # then no slot can hold one, and a run of light steps stays light
-        return None
-    gates: type[Step] = sys.modules[_GATES].GateStep
+    """The error to end a run with, with exit code 4, where a step that `refuses` said no, else None."""
     ran = {outcome.slot for outcome in summary.steps}
     for slot, cls in pipeline.slots().items():
-        if slot in ran and issubclass(cls, gates):
+        if cls.refuses and slot in ran:
             verdict = summary.load(slot)
             if not verdict.passed:
                 return GateRefused(f"`{slot}` said no: {'; '.join(verdict.reasons)}", "crm report open")

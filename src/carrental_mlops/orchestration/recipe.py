@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from carrental_mlops.core.binding import with_defaults
 from carrental_mlops.core.context import Context
 from carrental_mlops.core.fingerprint import fingerprint
 from carrental_mlops.core.pipeline import Pipeline
@@ -60,8 +61,6 @@ def recipe_of(pipeline: type[Pipeline], configs: Mapping[str, StepConfig], conte
     from carrental_mlops.files import file_digest
     from carrental_mlops.integrations.code_version import code_tags
 
-    slots = pipeline.slots()
-    values = {slot: configs[slot] if slot in configs else cls.config_model()() for slot, cls in slots.items()}
     locks = sorted(path for pattern in _LOCKS for path in context.root.glob(pattern))
     return Recipe(
         seed=context.seed,
@@ -69,8 +68,8 @@ def recipe_of(pipeline: type[Pipeline], configs: Mapping[str, StepConfig], conte
         python=platform.python_version(),
         packages=installed(),
         lock={path.relative_to(context.root).as_posix(): file_digest(path) for path in locks},
-        code={slot: fingerprint(cls) for slot, cls in slots.items()},
-        config={slot: value.model_dump(mode="json") for slot, value in values.items()},
+        code={slot: fingerprint(cls) for slot, cls in pipeline.slots().items()},
+        config={slot: value.model_dump(mode="json") for slot, value in with_defaults(pipeline, configs).items()},
         source=code_tags(context.root),
     )
 

@@ -12,8 +12,8 @@ from carrental_mlops.core import run_in_process
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.core.runner import OnStep, RunSummary
-from carrental_mlops.core.step import StepConfig
-from carrental_mlops.core.wiring import Ref, trace
+from carrental_mlops.core.step import StepConfig, named_outputs
+from carrental_mlops.core.wiring import trace
 from carrental_mlops.errors import ConfigError, nearest
 from carrental_mlops.integrations.mlflow import RegisteredModel, Registry, Tracker, find_run, tracking_uri
 from carrental_mlops.orchestration.debug import digest_of
@@ -168,8 +168,7 @@ def _came_out(
         cls = pipeline.slots()[outcome.slot]
         if outcome.slot not in outputs or outcome.slot in changing:
             continue
-        names, result = cls.outputs(), summary.load(outcome.slot)
-        values = {n: getattr(result, n) for n in names} if len(names) > 1 else dict.fromkeys(names, result)
+        names, values = cls.outputs(), named_outputs(cls, summary.load(outcome.slot))
         found = {n: digest_of(names[n], value) for n, value in values.items()}
         kind = "output" if cls.inputs() else "data"
         differs = list(_unequal(kind, _below(outcome.slot, outputs[outcome.slot]), _below(outcome.slot, found)))
@@ -182,8 +181,7 @@ def _changing(pipeline: type[Pipeline]) -> set[str]:
     """Slots that read what lies outside the run, such as today's champion, and all that follows from them."""
     slots, found = pipeline.slots(), set[str]()
     for slot, inputs in trace(pipeline).calls.items():
-        before = {ref.step for ref in inputs.values() if isinstance(ref, Ref)}
-        if not getattr(slots[slot], "cacheable", True) or before & found:
+        if not slots[slot].cacheable or found & {ref.step for ref in inputs.values()}:
             found.add(slot)
     return found
 

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from carrental_mlops.config.models import StepOptions
+from carrental_mlops.config.text import read
 from carrental_mlops.core.context import SEED, Context
 from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.runner import OnStep, RunSummary, StepOutcome
 from carrental_mlops.core.step import StepConfig
+from carrental_mlops.core.wiring import trace
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.integrations import mlflow
-from carrental_mlops.orchestration.recipe import OUTPUTS, RECIPE, recipe_of
+from carrental_mlops.orchestration.recipe import OUTPUTS, RECIPE, Recipe, recipe_of
 from carrental_mlops.orchestration.zenml_adapter import from_zenml
 from carrental_mlops.orchestration.zenml_compile import compile_pipeline
 from carrental_mlops.orchestration.zenml_context import watcher
 from carrental_mlops.orchestration.zenml_home import open_home, our_signals, without_integrations
-from carrental_mlops.orchestration.zenml_steps import as_step, needed
+from carrental_mlops.orchestration.zenml_killed import close_killed_runs
+from carrental_mlops.orchestration.zenml_steps import as_step
 from carrental_mlops.orchestration.zenml_summary import (
     cached_records,
     name_failure,
@@ -34,94 +39,171 @@ from carrental_mlops.orchestration.zenml_summary import (
 _PARAMS = 100
 """That MLflow takes at once."""
 
-__all__ = ["StepOptions", "as_step", "compile_pipeline", "from_zenml", "run"]
+__all__ = ["RunHooks", "RunOptions", "StepOptions", "as_step", "compile_pipeline", "from_zenml", "run"]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where a run on ZenML runs, and how much of it."""
+
+    stack: str | None = None
+    """A stack of the user's own ZenML; None is the repo's store in `.crm/`."""
+    server: str | None = None
+    """URL of the ZenML server that `stack` lives on."""
+    enable_cache: bool = True
+    """False runs every step."""
+    only_step: str | None = None
+    """Run this slot and what it needs."""
+    steps: Mapping[str, StepOptions] = field(default_factory=dict)
+    """Slot name to retries and resources."""
+    run_config: Path | None = None
+    """A ZenML run configuration (YAML) below the rest; with a `schedule` it is registered, not run."""
+
+
+@dataclass(frozen=True)
+class RunHooks:
+    """Who is told about a run on ZenML."""
+
+    on_step: OnStep = lambda slot, outcome: None
+    """Called before and after each step that runs in this process, and once for each cached one."""
+    on_success: Callable[[RunSummary], None] | None = None
+    """Given the summary of a run that went through."""
+    on_failure: Callable[[RunSummary, BaseException], None] | None = None
+    """Given the summary so far and what failed."""
 
 
 def run(
     pipeline: type[Pipeline],
     configs: Mapping[str, StepConfig],
-    *,
-    root: Path,
-    service: str,
-    env: str = "local",
-    seed: int = 0,
-    stack: str | None = None,
-    server: str | None = None,
-    tracking_uri: str | None = None,
-    enable_cache: bool = True,
-    on_step: OnStep = lambda slot, outcome: None,
-    only_step: str | None = None,
-    steps: Mapping[str, StepOptions] | None = None,
-    run_config: Path | None = None,
-    on_success: Callable[[RunSummary], None] | None = None,
-    on_failure: Callable[[RunSummary, BaseException], None] | None = None,
+    context: Context,
+    options: RunOptions = RunOptions(),
+    hooks: RunHooks = RunHooks(),
 ) -> RunSummary:
     """The summary of a run on ZenML; what steps record is kept in one MLflow run.
 
     Args:
         pipeline: the class.
         configs: slot name to config.
-        root: the model repo.
-        service: MLflow's experiment and registered model.
-        env: environment name, recorded.
-        seed: of every step.
-        stack: a stack of the user's own ZenML; None is the repo's store in `.crm/`.
-        server: URL of the ZenML server that `stack` lives on.
-        tracking_uri: MLflow's, where MLFLOW_TRACKING_URI is not set; None is the repo's store in `.crm/`.
-        enable_cache: False runs every step.
-        on_step: told before and after each step that runs in this process, and once of each cached one.
-        only_step: run this slot and what it needs.
-        steps: slot name to retries and resources.
-        run_config: a ZenML run configuration (YAML) below the rest; with a `schedule` it is registered, not run.
-        on_success: given the summary of a run that went through.
-        on_failure: given the summary so far and what failed.
+        context: repo, service, environment, seed and MLflow; the run gives it an id and lets it store.
+        options: where it runs, and how much of it.
+        hooks: who is told.
 
     Raises:
         CrmError: as the step raised it, with the step's name in front.
         PlatformError: ZenML's store or MLflow cannot be reached.
-        ConfigError: no such stack or step, or a stack that cannot schedule.
+        ConfigError: no such stack or step, a run configuration that does not hold, or a stack that cannot schedule.
     """
-    context = Context(_run_name(pipeline), pipeline.name, "", service, env, seed, root.resolve(), stores=True)
-    client = open_home(root, stack, server)
-    compiled = compile_pipeline(
-        pipeline, configs, root=root, seed=seed, extra=_settings(context, tracking_uri), steps=steps,
-        only_step=only_step, enable_cache=enable_cache, enable_step_logs=False, enable_pipeline_logs=False,
-        enable_heartbeat=False,
-    ).with_options(run_name=_name(context, run_config), config_path=run_config and str(run_config))  # fmt: skip
-    tracker = mlflow.Tracker(mlflow.tracking_uri(root, tracking_uri), service, context.run_id)
-    urls = {"mlflow": tracker.uri, "zenml": f"stack {stack}" if stack else str(context.state / "zenml")}
-    recipe, progress = recipe_of(pipeline, configs, context), _Progress(pipeline, on_step)
-    token = watcher.set(progress)
+    run_id, root = _run_name(pipeline), context.root.resolve()
+    started = replace(context, run_id=run_id, pipeline=pipeline.name, step="", root=root, stores=True)
+    prepared = _prepare(pipeline, configs, started, options, hooks.on_step)
+    token = watcher.set(prepared.progress)
     try:
-        with tracker.running(context, {"fingerprint": recipe.fingerprint()}):
-            tracker.keep(RECIPE, recipe.to_json())
-            _record_seeds(tracker, context, needed(pipeline, only_step))
-            with our_signals(), nullcontext() if stack else without_integrations():
-                _start(compiled)
-            ran = steps_of(client, context.run_id)
-            summary = summarise(pipeline, client, context.run_id, progress.seen, urls, ran)
-            for slot, kept in cached_records(client, ran).items():
-                tracker.record(replace(context, step=slot, artefacts={}, **kept._asdict()))
-            tracker.keep(OUTPUTS, output_digests(ran))
+        summary = _execute(prepared)
     except BaseException as error:
-        name_failure(error, progress.seen, context.run_id)
-        if on_failure:
-            _tell_failure(on_failure, summarise(pipeline, client, context.run_id, progress.seen, urls), error)
+        name_failure(error, prepared.progress.seen, run_id)
+        if hooks.on_failure:
+            _tell_failure(hooks.on_failure, prepared.summary(), error)
         raise
     finally:
         watcher.reset(token)
-    progress.finish(summary)
-    if on_success:
-        on_success(summary)
+    prepared.progress.finish(summary)
+    if hooks.on_success:
+        hooks.on_success(summary)
     return summary
 
 
-def _name(context: Context, run_config: Path | None) -> str:
-    """ZenML's name of the run: ours, or where it is scheduled one that each time makes anew."""
-    import yaml
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a run needs once nothing of what was asked for can be wrong any more."""
 
-    asked = yaml.safe_load(run_config.read_text(encoding="utf-8")) if run_config else None
-    return f"{context.pipeline}-{{date}}-{{time}}" if "schedule" in (asked or {}) else context.run_id
+    pipeline: type[Pipeline]
+    context: Context
+    options: RunOptions
+    client: Any
+    compiled: Any
+    recipe: Recipe
+    tracker: mlflow.Tracker
+    progress: _Progress
+
+    def summary(self, steps: Mapping[str, Any] | None = None) -> RunSummary:
+        """The run as far as it came; `steps` are those that ZenML holds, where they were read already."""
+        stack = self.options.stack
+        place = f"stack {stack}" if stack else str(self.context.state / "zenml")
+        urls = {"mlflow": self.tracker.uri, "zenml": place}
+        return summarise(self.pipeline, self.client, self.context.run_id, self.progress.seen, urls, steps)
+
+
+def _prepare(
+    pipeline: type[Pipeline],
+    configs: Mapping[str, StepConfig],
+    context: Context,
+    options: RunOptions,
+    on_step: OnStep,
+) -> _Prepared:
+    client = open_home(context.root, options.stack, options.server)
+    compiled = compile_pipeline(
+        pipeline,
+        configs,
+        root=context.root,
+        seed=context.seed,
+        extra=_settings(context),
+        steps=options.steps,
+        only_step=options.only_step,
+        enable_cache=options.enable_cache,
+        enable_step_logs=False,
+        enable_pipeline_logs=False,
+        enable_heartbeat=False,
+    )
+    configured = _configured(compiled, context, options.run_config)
+    uri = mlflow.tracking_uri(context.root, context.tracking_uri)
+    tracker = mlflow.Tracker(uri, context.service, context.run_id)
+    recipe, progress = recipe_of(pipeline, configs, context), _Progress(pipeline, on_step)
+    return _Prepared(pipeline, context, options, client, configured, recipe, tracker, progress)
+
+
+def _configured(compiled: Any, context: Context, run_config: Path | None) -> Any:
+    """`compiled` with its YAML, under our name or, where it is scheduled, one that each time makes anew.
+
+    Raises:
+        ConfigError: the YAML is broken or holds what ZenML does not take; names file and line.
+    """
+    if run_config is None:
+        return compiled.with_options(run_name=context.run_id)
+    from zenml.config.pipeline_run_configuration import PipelineRunConfiguration
+
+    asked, lines = read(run_config)
+    try:
+        PipelineRunConfiguration.model_validate(asked)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = first["loc"]
+        place = next(lines[key[:n]] for n in range(len(key), -1, -1) if key[:n] in lines)
+        what = f"{place}: `{'.'.join(map(str, key))}`: {first['msg']}"
+        raise ConfigError(what, "write it as ZenML's run configuration wants it") from error
+    name = f"{context.pipeline}-{{date}}-{{time}}" if "schedule" in asked else context.run_id
+    return compiled.with_options(run_name=name, config_path=str(run_config))
+
+
+def _execute(run: _Prepared) -> RunSummary:
+    context, tracker, options = run.context, run.tracker, run.options
+    with tracker.running(context, {"fingerprint": run.recipe.fingerprint()}):
+        tracker.keep(RECIPE, run.recipe.to_json())
+        if options.stack is None:
+            close_killed_runs(run.client, tracker.uri, context.service)
+        _record_seeds(tracker, context, trace(run.pipeline).needed(options.only_step))
+        with our_signals(), nullcontext() if options.stack else without_integrations():
+            _start(run.compiled)
+        ran = steps_of(run.client, context.run_id)
+        summary = run.summary(ran)
+        _record(run, ran)
+    return summary
+
+
+def _record(run: _Prepared, ran: Mapping[str, Any]) -> None:
+    """Put into MLflow what steps from the cache had recorded, and the digest of every output."""
+    for slot, kept in cached_records(run.client, ran).items():
+        run.tracker.record(replace(run.context, step=slot, artefacts={}, **kept._asdict()))
+    run.tracker.keep(OUTPUTS, output_digests(ran))
 
 
 def _start(compiled: Any) -> None:
@@ -152,12 +234,12 @@ class _Progress:
         self.seen: dict[str, StepOutcome | None] = {}
         """What this process was told by the steps themselves."""
         self._pipeline, self._on_step, self._told = pipeline, on_step, set[str]()
+        self._graph = trace(pipeline)
 
     def __call__(self, slot: str, outcome: StepOutcome | None) -> None:
         self.seen[slot] = outcome
         if outcome is None and slot in self._pipeline.slots():
-            before = needed(self._pipeline, slot) - {slot}
-            for earlier in [s for s in self._pipeline.slots() if s in before]:
+            for earlier in [s for s in self._graph.needed(slot) if s != slot]:
                 self._tell(StepOutcome(earlier, "cached", 0.0))
         self._told.add(slot)
         self._on_step(slot, outcome)
@@ -173,7 +255,7 @@ class _Progress:
             self._on_step(outcome.slot, outcome)
 
 
-def _record_seeds(tracker: mlflow.Tracker, context: Context, slots: set[str]) -> None:
+def _record_seeds(tracker: mlflow.Tracker, context: Context, slots: Iterable[str]) -> None:
     """Store every step's seed in one go; a step that records nothing else then has nothing to write."""
     names = [f"{slot}.{SEED}" for slot in sorted(slots)]
     for some in (names[n : n + _PARAMS] for n in range(0, len(names), _PARAMS)):
@@ -184,7 +266,7 @@ def _run_name(pipeline: type[Pipeline]) -> str:
     return f"{pipeline.name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
 
 
-def _settings(context: Context, tracking_uri: str | None) -> dict[str, Any]:
+def _settings(context: Context) -> dict[str, Any]:
     """What a step of the run reads back, in whatever process it runs; no credentials: those stay in the environment."""
     return {
         "pipeline": context.pipeline,
@@ -192,5 +274,5 @@ def _settings(context: Context, tracking_uri: str | None) -> dict[str, Any]:
         "env": context.env,
         "seed": context.seed,
         "root": str(context.root),
-        "tracking_uri": tracking_uri,
+        "tracking_uri": context.tracking_uri,
     }

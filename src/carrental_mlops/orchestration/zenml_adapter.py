@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 import types
 import typing
@@ -12,20 +11,15 @@ from typing import Annotated, Any, NamedTuple, final, get_args, get_origin, get_
 
 from carrental_mlops.core.step import Step, StepConfig
 from carrental_mlops.errors import ContractError
+from carrental_mlops.orchestration.importable import attribute_for, defined_at
 
-_PREFIX, _AT, _DOT = "A_", "__at__", "__dot__"
+_PREFIX = "A_"
 _PARAMETERS = (bool, int, float, str)
 
 
 def __getattr__(name: str) -> Any:
     """The step that `name` encodes, rebuilt in another process from the team's module."""
-    if not name.startswith(_PREFIX) or _AT not in name:
-        raise AttributeError(name)
-    module, path = name.removeprefix(_PREFIX).split(_AT, 1)
-    found: Any = importlib.import_module(module.replace(_DOT, "."))
-    for part in path.split(_DOT):
-        found = getattr(found, part)
-    return from_zenml(found)
+    return from_zenml(defined_at(_PREFIX, name))
 
 
 def from_zenml(step_or_function: Any) -> type[Step]:
@@ -69,10 +63,9 @@ def _adapted(function: Callable[..., Any]) -> type[Step]:
         ],
         return_annotation=answer,
     )
-    path = function.__qualname__.replace(".", _DOT)
     body = {
         "__module__": __name__,
-        "__qualname__": f"{_PREFIX}{function.__module__.replace('.', _DOT)}{_AT}{path}",
+        "__qualname__": attribute_for(_PREFIX, function),
         "__doc__": function.__doc__,
         "__annotations__": {
             "config": _config(function.__name__, {n: (hints[n], parameters[n].default) for n in settings})

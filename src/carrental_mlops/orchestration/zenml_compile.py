@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from carrental_mlops.config.models import StepOptions
+from carrental_mlops.core.binding import with_defaults
 from carrental_mlops.core.pipeline import Pipeline
-from carrental_mlops.core.step import StepConfig
+from carrental_mlops.core.step import Step, StepConfig
+from carrental_mlops.core.wiring import trace
 from carrental_mlops.errors import ConfigError, nearest
-from carrental_mlops.orchestration.zenml_steps import LeftOut, ZenSlot, needed, repo_here, zen_step
+from carrental_mlops.orchestration.zenml_steps import LeftOut, ZenSlot, repo_here, zen_step
 
 
 def _arguments(options: StepOptions) -> dict[str, Any]:
@@ -58,22 +62,13 @@ def compile_pipeline(
     from zenml import pipeline as zen_pipeline
     from zenml.enums import ExecutionMode
 
-    slots = pipeline.slots()
-    for name in {*(steps or {}), *([only_step] if only_step else [])} - slots.keys():
-        raise ConfigError(f"pipeline {pipeline.name} has no step `{name}`", nearest(name, slots))
-    wanted, repo = needed(pipeline, only_step), root or repo_here()
-    values = {slot: configs[slot] if slot in configs else cls.config_model()() for slot, cls in slots.items()}
+    _check_names(pipeline, {*(steps or {}), *([only_step] if only_step else [])})
+    connected = _Connected(
+        pipeline, with_defaults(pipeline, configs), seed, root or repo_here(), steps or {}, only_step
+    )
 
     def connect() -> None:
-        bound: dict[str, Any] = {}
-        for slot, cls in slots.items():
-            given = _arguments((steps or {}).get(slot, StepOptions()))
-            bound[slot] = (
-                ZenSlot(cls, values[slot], zen_step(cls, slot, values[slot], seed=seed, root=repo, options=given))
-                if slot in wanted
-                else LeftOut(cls)
-            )
-        pipeline(bound).build()
+        connected.build()
 
     connect.__name__ = connect.__qualname__ = pipeline.name.replace("-", "_")
     connect.__doc__ = pipeline.__doc__
@@ -81,3 +76,32 @@ def compile_pipeline(
         name=pipeline.name, extra={"crm": dict(extra or {})}, **{"execution_mode": ExecutionMode.FAIL_FAST, **options}
     )
     return decorate(connect)
+
+
+def _check_names(pipeline: type[Pipeline], names: AbstractSet[str]) -> None:
+    slots = pipeline.slots()
+    for name in names - slots.keys():
+        raise ConfigError(f"pipeline {pipeline.name} has no step `{name}`", nearest(name, slots))
+
+
+@dataclass(frozen=True)
+class _Connected:
+    """A pipeline whose `build` calls ZenML's steps."""
+
+    pipeline: type[Pipeline]
+    configs: Mapping[str, StepConfig]
+    seed: int
+    root: Path
+    options: Mapping[str, StepOptions]
+    only_step: str | None
+
+    def build(self) -> None:
+        """Connect the steps; ZenML collects them meanwhile."""
+        wanted = trace(self.pipeline).needed(self.only_step)
+        slots = self.pipeline.slots().items()
+        bound = {slot: self._step(slot, cls) if slot in wanted else LeftOut(cls) for slot, cls in slots}
+        self.pipeline(bound).build()
+
+    def _step(self, slot: str, cls: type[Step]) -> ZenSlot:
+        config, given = self.configs[slot], _arguments(self.options.get(slot, StepOptions()))
+        return ZenSlot(cls, config, zen_step(cls, slot, config, seed=self.seed, root=self.root, options=given))

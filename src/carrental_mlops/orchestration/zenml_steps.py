@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib
 import inspect
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,24 +10,18 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from carrental_mlops.core.fingerprint import fingerprint
-from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.step import Step, StepConfig
 from carrental_mlops.errors import ConfigError, ContractError
+from carrental_mlops.orchestration.importable import attribute_for, defined_at
 
-_PREFIX, _AT, _DOT = "S_", "__at__", "__dot__"
+_PREFIX = "S_"
 METRICS = "crm.metrics"
 """Name of the step-run metadata that holds what a step measured."""
 
 
 def __getattr__(name: str) -> Any:
     """The ZenML step that `name` encodes: ZenML imports steps by module and attribute."""
-    if not name.startswith(_PREFIX) or _AT not in name:
-        raise AttributeError(name)
-    module, path = name.removeprefix(_PREFIX).split(_AT, 1)
-    found: Any = importlib.import_module(module.replace(_DOT, "."))
-    for part in path.split(_DOT):
-        found = getattr(found, part)
-    return zen_class(found)
+    return zen_class(defined_at(_PREFIX, name))
 
 
 def encoded(cls: type) -> str:
@@ -41,7 +34,7 @@ def encoded(cls: type) -> str:
         raise ContractError(
             f"step `{cls.__qualname__}` is defined inside a function", "move the class to the top of its module"
         )
-    return f"{_PREFIX}{cls.__module__.replace('.', _DOT)}{_AT}{cls.__qualname__.replace('.', _DOT)}"
+    return attribute_for(_PREFIX, cls)
 
 
 @functools.cache
@@ -98,7 +91,7 @@ def zen_step(
     encoded(cls)
     keepers = {n: materializer_for(t, f"{cls.__name__}.run -> {n}") for n, t in cls.outputs().items()}
     kept = {"enable_artifact_visualization": False, "enable_step_logs": False, **options}
-    if not getattr(cls, "cacheable", True):
+    if not cls.cacheable:
         kept["enable_cache"] = False
     if keepers:
         kept["output_materializers"] = keepers
@@ -163,29 +156,6 @@ class LeftOut:
         """Nothing, by name where there are several."""
         names = list(self._cls.outputs())
         return named(self._cls, [None] * len(names)) if len(names) > 1 else None
-
-
-def needed(pipeline: type[Pipeline], until: str | None) -> set[str]:
-    """The slots that `until` needs, itself among them; all for None."""
-    from carrental_mlops.core.wiring import Ref
-
-    calls = _calls(pipeline)
-    if until is None:
-        return set(calls)
-    found, open_ = set(), [until]
-    while open_:
-        slot = open_.pop()
-        if slot not in found:
-            found.add(slot)
-            open_ += [r.step for r in calls[slot].values() if isinstance(r, Ref)]
-    return found
-
-
-@functools.cache
-def _calls(pipeline: type[Pipeline]) -> Mapping[str, Mapping[str, Any]]:
-    from carrental_mlops.core.wiring import trace
-
-    return trace(pipeline).calls
 
 
 def _signature(cls: type[Step]) -> inspect.Signature:

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import zen_team_steps as team
 import zen_tiny_steps as tiny
 
-from carrental_mlops.core import RunSummary, StepOutcome
+from carrental_mlops.core import Context, RunSummary, StepOutcome
 from carrental_mlops.errors import ConfigError, ContractError, DataError
 from carrental_mlops.integrations.mlflow import find_run
 from carrental_mlops.orchestration import zenml
@@ -28,11 +29,15 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def first(root: Path) -> RunSummary:
-    return zenml.run(tiny.Tiny, {}, root=root, service="svc", seed=4)
+    return zenml.run(tiny.Tiny, {}, _told(root, seed=4))
 
 
-def _again(root: Path, **options: object) -> RunSummary:
-    return zenml.run(tiny.Tiny, {}, root=root, service="svc", seed=4, **options)  # type: ignore[arg-type]
+def _told(root: Path, seed: int = 0) -> Context:
+    return Context(service="svc", seed=seed, root=root)
+
+
+def _again(root: Path, hooks: zenml.RunHooks | None = None, **options: Any) -> RunSummary:
+    return zenml.run(tiny.Tiny, {}, _told(root, seed=4), zenml.RunOptions(**options), hooks or zenml.RunHooks())
 
 
 def test_every_step_completes_and_tells_what_it_measured(first: RunSummary) -> None:
@@ -68,7 +73,7 @@ def test_a_second_run_takes_all_but_the_uncacheable_step_from_the_cache(first: R
     def on_step(slot: str, outcome: StepOutcome | None) -> None:
         told.append((slot, outcome.status if outcome else "begins"))
 
-    again = _again(root, on_step=on_step)
+    again = _again(root, zenml.RunHooks(on_step))
     assert tiny.CALLS == ["judge"]
     assert [s.status for s in again.steps] == ["cached", "cached", "cached", "completed"]
     assert [t for t in told if t[1] != "begins"] == [
@@ -91,16 +96,16 @@ def test_cached_steps_metrics_reach_mlflow(first: RunSummary, root: Path) -> Non
 
 def test_another_config_or_seed_runs_the_step_again(first: RunSummary, root: Path) -> None:
     tiny.CALLS.clear()
-    zenml.run(tiny.Tiny, {"make": tiny.MakeConfig(rows=12)}, root=root, service="svc", seed=4)
+    zenml.run(tiny.Tiny, {"make": tiny.MakeConfig(rows=12)}, _told(root, seed=4))
     assert tiny.CALLS == ["make", "cut", "weigh", "judge"]
     tiny.CALLS.clear()
-    zenml.run(tiny.Tiny, {}, root=root, service="svc", seed=5)
+    zenml.run(tiny.Tiny, {}, _told(root, seed=5))
     assert "make" in tiny.CALLS
 
 
 def test_an_overridden_hook_runs_its_step_again_and_no_other(first: RunSummary, root: Path) -> None:
     tiny.CALLS.clear()
-    changed = zenml.run(tiny.HeavyTiny, {}, root=root, service="svc", seed=4)
+    changed = zenml.run(tiny.HeavyTiny, {}, _told(root, seed=4))
     assert tiny.CALLS == ["weigh", "judge"]
     assert changed.load("weigh").weight == 55.0
 
@@ -114,19 +119,20 @@ def test_one_step_runs_with_what_it_needs(first: RunSummary, root: Path) -> None
 
 def test_a_failing_step_is_named_and_its_run_ends_failed(first: RunSummary, root: Path) -> None:
     failed: list[RunSummary] = []
+    hooks = zenml.RunHooks(on_failure=lambda s, e: failed.append(s))
     with pytest.raises(DataError, match="step `breaks`: column `n` is empty"):
-        zenml.run(team.Broken, {}, root=root, service="svc", on_failure=lambda s, e: failed.append(s))
+        zenml.run(team.Broken, {}, _told(root), hooks=hooks)
     assert [(s.slot, s.status) for s in failed[0].steps][-1] == ("breaks", "failed")
     assert find_run(failed[0].urls["mlflow"], "svc", failed[0].run_id).status == "FAILED"
 
 
 def test_a_type_that_only_pickle_could_keep_is_refused_before_the_run(first: RunSummary, root: Path) -> None:
     with pytest.raises(ContractError, match="without pickle"):
-        zenml.run(team.Unkept, {}, root=root, service="svc")
+        zenml.run(team.Unkept, {}, _told(root))
 
 
 def test_a_teams_functions_fill_slots(first: RunSummary, root: Path) -> None:
-    summary = zenml.run(team.Team, {}, root=root, service="svc")
+    summary = zenml.run(team.Team, {}, _told(root))
     assert summary.load("told") == {"size": 10, "mean": 9.0}
     parted = summary.load("parted")
     assert (parted.size, parted.mean) == (10, 9.0)
@@ -149,7 +155,7 @@ def test_as_step_is_a_step_of_a_teams_own_pipeline(first: RunSummary, root: Path
 
 
 def test_a_corrupted_artefact_is_refused_with_both_digests(first: RunSummary, root: Path) -> None:
-    changed = zenml.run(tiny.Tiny, {"make": tiny.MakeConfig(rows=7)}, root=root, service="svc")
+    changed = zenml.run(tiny.Tiny, {"make": tiny.MakeConfig(rows=7)}, _told(root))
     assert changed.load("weigh").weight == 7.0
     stored = [p for p in (root / ".crm" / "zenml").rglob("thing.json") if '"weight": 7.0' in p.read_text()]
     for path in stored:

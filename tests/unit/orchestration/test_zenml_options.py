@@ -10,7 +10,7 @@ import pytest
 import zen_option_steps as steps
 
 from carrental_mlops.config.models import StepOptions
-from carrental_mlops.core import RunSummary
+from carrental_mlops.core import Context, RunSummary
 from carrental_mlops.errors import ConfigError, DataError
 from carrental_mlops.orchestration import zenml, zenml_home
 
@@ -22,9 +22,11 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("options")
 
 
-def _run(root: Path, **options: Any) -> RunSummary:
-    hooks = {"on_success": steps.Options.on_success, "on_failure": steps.Options.on_failure}
-    return zenml.run(steps.Options, {}, root=root, service="svc", **{**hooks, **options})
+HOOKS = zenml.RunHooks(on_success=steps.Options.on_success, on_failure=steps.Options.on_failure)
+
+
+def _run(root: Path, hooks: zenml.RunHooks = HOOKS, **options: Any) -> RunSummary:
+    return zenml.run(steps.Options, {}, Context(service="svc", root=root), zenml.RunOptions(**options), hooks)
 
 
 def _stored(summary: RunSummary) -> Any:
@@ -81,7 +83,7 @@ def test_a_failing_failure_hook_does_not_hide_what_failed(root: Path) -> None:
 
     (root / "failures").write_text("1")
     with pytest.raises(DataError, match="not yet") as caught:
-        _run(root, enable_cache=False, on_failure=broken)
+        _run(root, hooks=zenml.RunHooks(on_failure=broken), enable_cache=False)
     assert "on_failure raised ValueError('no network')" in caught.value.__notes__[-1]
 
 
@@ -102,7 +104,7 @@ def test_a_model_of_zenml_keeps_what_the_run_made(root: Path) -> None:
 
 def test_a_teams_zenml_step_fills_a_slot_and_its_defaults_are_config(root: Path) -> None:
     cls = steps.Options.slots()["halved"]
-    done = zenml.run(steps.Options, {"halved": cls.config_model()(share=0.2)}, root=root, service="svc")
+    done = zenml.run(steps.Options, {"halved": cls.config_model()(share=0.2)}, Context(service="svc", root=root))
     assert (len(done.load("halved").kept), done.load("halved").left_out) == (2, 8)
 
 
@@ -111,11 +113,26 @@ def test_options_of_a_step_that_is_not_there_are_refused(root: Path) -> None:
         _run(root, steps={"flakey": StepOptions(retries=1)})
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("tags: [a]\nsteps: {flaky: [\n", "broken.yaml:3: not YAML"),
+        ("tags: [a]\ntags: [b]\n", "broken.yaml:2: key `tags` stands twice"),
+        ("tags: [a]\nsteps:\n  flaky: 7\n", "broken.yaml:3: `steps.flaky`"),
+    ],
+)
+def test_a_run_configuration_that_does_not_hold_is_refused_with_its_line(root: Path, text: str, told: str) -> None:
+    (root / "broken.yaml").write_text(text)
+    with pytest.raises(ConfigError) as error:
+        _run(root, run_config=root / "broken.yaml")
+    assert told in error.value.what
+
+
 def test_a_schedule_the_local_orchestrator_cannot_hold_is_refused(root: Path) -> None:
     config = root / "schedule.yaml"
     config.write_text('schedule: {cron_expression: "0 3 * * *"}\n')
     with pytest.raises(ConfigError, match="does not support scheduling"):
-        _run(root, run_config=config, on_failure=None)
+        _run(root, hooks=zenml.RunHooks(), run_config=config)
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import final
 
 import pytest
 
-from carrental_mlops.core import Pipeline, Step, StepConfig, step
+from carrental_mlops.core import Context, Pipeline, Step, StepConfig, step
 from carrental_mlops.orchestration import zenml
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -47,7 +47,7 @@ def test_a_relative_source_that_changed_is_read_again_by_a_run_started_elsewhere
 
     def read(text: str) -> tuple[str, str]:
         (repo / "numbers.txt").write_text(text)
-        done = zenml.run(Reading, {}, root=repo, service="svc")
+        done = zenml.run(Reading, {}, Context(service="svc", root=repo))
         return done.steps[0].status, done.load("read")
 
     assert read("1 2") == ("completed", "1 2")
