@@ -6,7 +6,7 @@ https://github.com/kserve/open-inference-protocol and its binary tensor data ext
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -245,6 +245,22 @@ def write(
         reply["parameters"] = parameters
     head = orjson.dumps(reply, option=orjson.OPT_SERIALIZE_NUMPY)
     return Written(head + b"".join(tail), len(head)) if tail else Written(head)
+
+
+def plain(name: str, datatype: str, values: Iterable[Any]) -> list[Any]:
+    """Values of a transport that has no null and sends texts as bytes, as JSON would hold them: NaN is missing.
+
+    Raises:
+        Refusal: 422, a text is not UTF-8.
+    """
+    if datatype in _FLOATS:
+        return [None if value != value else value for value in values]
+    if datatype != "BYTES":
+        return list(values)
+    try:
+        return [value.decode() if isinstance(value, bytes) else value for value in values]
+    except UnicodeDecodeError:
+        raise Refusal(422, f"tensor `{name}`: not UTF-8", name) from None
 
 
 def chosen(inference: Inference, outputs: Mapping[str, tuple[str, Values]]) -> list[tuple[str, str, Values]]:

@@ -91,13 +91,5 @@ def write(
 
 
 def _data(tensor: Any) -> list[Any]:
-    datatype = tensor.datatype
-    values = getattr(tensor.contents, _CONTENTS.get(datatype, "bytes_contents"))
-    if datatype in ("FP32", "FP64"):
-        return [None if value != value else value for value in values]
-    if datatype == "BYTES":
-        try:
-            return [value.decode() for value in values]
-        except UnicodeDecodeError:
-            raise Refusal(422, f"tensor `{tensor.name}`: not UTF-8", tensor.name) from None
-    return list(values)
+    values = getattr(tensor.contents, _CONTENTS.get(tensor.datatype, "bytes_contents"))
+    return protocol.plain(tensor.name, tensor.datatype, values)

@@ -1,0 +1,1 @@
+"""The same endpoint under servers of others."""
