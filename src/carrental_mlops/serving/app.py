@@ -90,18 +90,18 @@ class App:
             await self._live(receive, send)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
+        started = scope.get("crm.started") or time.perf_counter()
         headers = _JSON
         given = dict(scope["headers"])
         traced = self._traced(given.get(b"traceparent"))
         try:
-            if scope.get("crm.shed"):
-                raise Refusal(429, "the queue is full")
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
             code, body, headers = await self._answer(scope, receive, started, given, traced)
         except Refusal as refusal:
             code, body, headers = _refused(refusal)
+            if code == 405:
+                headers = [*headers, (b"allow", b"POST")]
         except Exception:
             log.exception("a request failed")
             code, body = 500, b'{"error":"the service failed; its log has the reason"}'
@@ -192,6 +192,8 @@ class App:
             code, body, headers = await self._found(scope)
         except Refusal as refusal:
             code, body, headers = _refused(refusal)
+            if code == 405:
+                headers = [*headers, (b"allow", b"GET, HEAD")]
         await self._reply(send, code, body, headers)
 
     async def _found(self, scope: Scope) -> tuple[int, bytes, Headers]:
@@ -227,6 +229,7 @@ class App:
                 try:
                     await self._start()
                 except Exception as error:
+                    self.failure = error
                     log.exception("the service does not start")
                     await send({"type": "lifespan.startup.failed", "message": str(error)})
                     return
@@ -248,6 +251,8 @@ class App:
         if self.door:
             await self.door.start()
         await self.endpoint.start()
+        if self.before_ready is not None:
+            await self.before_ready()
         if self.endpoint.settings.grpc_port is not None:
             from carrental_mlops.serving.grpc_server import GrpcServer
 

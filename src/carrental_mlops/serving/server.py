@@ -24,7 +24,7 @@ from carrental_mlops.errors import CrmError, PlatformError
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.connections import connection_of
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("carrental_mlops.serving")
 
 
 class Server(uvicorn.Server):
