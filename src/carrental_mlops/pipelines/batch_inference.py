@@ -21,7 +21,7 @@ class BatchInferencePipeline(Pipeline):
     predict = step(PredictStep)
 
     def build(self) -> None:
-        """Connect the steps."""
+        """Rows are read and checked as in training; the history comes from the same rows."""
         valid = self.validate.run(rows=self.ingest.run())
         rows = self.features.run(rows=valid, tables=self.aggregate.run(rows=valid))
         self.predict.run(rows=rows, champion=self.champion.run())

@@ -19,6 +19,6 @@ class FeaturesPipeline(Pipeline):
     materialise = step(MaterialiseStep)
 
     def build(self) -> None:
-        """Connect the steps."""
+        """The snapshots of the rows that pass the contract go to the online store."""
         valid = self.validate.run(rows=self.ingest.run())
         self.materialise.run(tables=self.aggregate.run(rows=valid))

@@ -18,5 +18,5 @@ class LargeBatchPipeline(Pipeline):
     predict_file = step(PredictFileStep)
 
     def build(self) -> None:
-        """Connect the steps."""
+        """The champion answers the file that predict_file reads itself."""
         self.predict_file.run(champion=self.champion.run())

@@ -12,7 +12,7 @@ from carrental_mlops.steps.tables import ValidRows
 
 
 class AggregateConfig(StepConfig):
-    """Settings of `AggregateStep`."""
+    """Which columns hold entity, time and label; what is aggregated stands in `features.py`."""
 
     columns: Columns
     """Filled from the top level of crm.yaml."""

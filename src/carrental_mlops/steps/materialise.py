@@ -11,6 +11,7 @@ from carrental_mlops.core import Step, StepConfig
 from carrental_mlops.data.aggregate import FeatureTables
 from carrental_mlops.data.features import FeatureSet
 from carrental_mlops.steps.features import own_views
+from carrental_mlops.steps.online_proof import prove_online
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Materialisation:
 
 
 class MaterialiseConfig(StepConfig):
-    """Settings of `MaterialiseStep`."""
+    """Which online store the snapshots go to."""
 
     feast: Feast = Feast()
     """Filled from the top level of crm.yaml."""
@@ -42,7 +43,8 @@ class MaterialiseStep(Step):
         """What was materialised from `tables`, and from the repo's own views where `stored` names features of theirs.
 
         Raises:
-            DataError: a table, key, timestamp or feature is missing.
+            DataError: a table, key, timestamp or feature is missing, or the service's own way of reading the online
+                store gives other values than Feast's.
             PlatformError: the online store does not answer.
         """
         rows = {view: len(table) for view, table in tables.tables.items()}
@@ -54,4 +56,5 @@ class MaterialiseStep(Step):
             views = own_views(self.feature_set)
             done = materialise(self.context, self.feature_set, tables.tables, views, self.config.feast.online)
             rows |= {view: made.entities for view, made in done.items() if view not in rows}
+            prove_online(self.context, self.feature_set, tables, self.config.feast.online)
         return Materialisation(self.context.stores, rows)
