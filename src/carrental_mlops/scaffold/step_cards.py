@@ -165,8 +165,9 @@ def _imports(node: ast.FunctionDef, module: Any) -> list[str]:
     used = {n.id for part in (*annotations, node.returns) if part for n in ast.walk(part) if isinstance(n, ast.Name)}
     known = _imported(ast.parse(inspect.getsource(module)))
     public = _public()
-    own = {n: f"from {_ROOM if n in public else module.__name__} import {n}" for n in used if n in vars(module)}
-    return sorted({**own, **known}[name] for name in used if name in known or name in own)
+    own = {n: f"from {module.__name__} import {n}" for n in used if n in vars(module)}
+    found = {**own, **known, **{n: f"from {_ROOM} import {n}" for n in used & public}}
+    return sorted(found[name] for name in used if name in found)
 
 
 def _public() -> set[str]:
