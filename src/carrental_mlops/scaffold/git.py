@@ -35,7 +35,10 @@ def first_commit(repo: Path, message: str) -> str:
 def _git(repo: Path, *arguments: str) -> str:
     done = _run(repo, *arguments)
     if done.returncode:
-        raise TemplateError(f"git {' '.join(arguments)} in the new repo failed: {done.stderr.strip()}", "git --version")
+        raise TemplateError(
+            f"git {' '.join(arguments)} in the new repo failed: {done.stderr.strip()}",
+            "mend what git says, then run crm new again",
+        )
     return done.stdout.strip()
 
 

@@ -108,7 +108,10 @@ def _generate(source: Path, answers: dict[str, str], into: Path) -> Path:
         _check_names(source, context)
         made = Path(generate_files(source, context, output_dir=into, accept_hooks=False))
     except (CookiecutterException, JinjaError) as error:
-        raise TemplateError(f"template {source.name} does not render: {error}", "crm templates list") from error
+        raise TemplateError(
+            f"template {source.name} does not render: {error}",
+            f"mend that place in the template `{source.name}` or the answer it reads, then run crm new again",
+        ) from error
     for folder in sorted((p for p in made.rglob("*") if p.is_dir()), reverse=True):
         if not any(folder.iterdir()):
             folder.rmdir()
@@ -123,5 +126,6 @@ def _check_names(source: Path, context: dict[str, Any]) -> None:
     for rendered in create_env_with_context(context).from_string(paths).render(**context).split("\n"):
         if rendered.startswith("/") or ".." in PurePosixPath(rendered).parts:
             raise TemplateError(
-                f"a path of {source.name} renders to {rendered}, outside the new repo", f"ls -R {source}"
+                f"a path of {source.name} renders to {rendered}, outside the new repo",
+                "rename it in the template, or mend the answer that its name reads",
             )
