@@ -16,6 +16,8 @@ from carrental_mlops.errors import DataError
 
 PROFILE = "profile.json"
 """File beside a registered model: how its training data was spread."""
+INTERFACE = "interface.json"
+"""File beside a registered model: what its callers rely on (`serving.interface`)."""
 _MANIFEST = "champion.json"
 
 
@@ -29,12 +31,15 @@ class Champion:
     """Feature name to how the champion's training data was spread."""
     digest: str = ""
     """`Registration.digest` of the version."""
+    interface: str = ""
+    """What its callers rely on, as `serving.interface.to_text` wrote it; empty where nothing was recorded."""
 
     def save(self, folder: Path) -> None:
         """Write into `folder`, the model under `model/`."""
         folder.mkdir(parents=True, exist_ok=True)
         digest = self.model.save(folder / "model") if self.model else None
-        (folder / _MANIFEST).write_text(json.dumps({"version": self.version, "model": digest, "digest": self.digest}))
+        manifest = {"version": self.version, "model": digest, "digest": self.digest, "interface": self.interface}
+        (folder / _MANIFEST).write_text(json.dumps(manifest))
         (folder / PROFILE).write_text(bins_to_json(self.profile))
 
     @classmethod
@@ -47,10 +52,11 @@ class Champion:
         try:
             manifest = json.loads((folder / _MANIFEST).read_text())
             version, saved, digest = manifest["version"], manifest["model"], manifest["digest"]
+            told = manifest["interface"]
             profile = bins_from_json((folder / PROFILE).read_text())
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: not a saved champion: {error!r}", "crm run training") from error
-        return cls(Model.load(folder / "model", saved) if saved else None, version, profile, digest)
+        return cls(Model.load(folder / "model", saved) if saved else None, version, profile, digest, told)
 
 
 class ChampionStep(Step):
@@ -78,6 +84,7 @@ class ChampionStep(Step):
             folder = registry.fetch(found.version, Path(scratch) / "model")
             profile = folder / PROFILE
             spread = bins_from_json(profile.read_text()) if profile.exists() else {}
-            champion = Champion(Model.load(folder, found.digest), found.version, spread, found.digest)
+            told = (folder / INTERFACE).read_text() if (folder / INTERFACE).exists() else ""
+            champion = Champion(Model.load(folder, found.digest), found.version, spread, found.digest, told)
         self.context.param("champion_version", found.version)
         return champion

@@ -17,7 +17,7 @@ from carrental_mlops.data.measures.drift import bins_to_json, profile
 from carrental_mlops.data.measures.evaluation import Evaluation
 from carrental_mlops.data.model import Model
 from carrental_mlops.integrations.pins import distribution_of, pinned
-from carrental_mlops.steps.champion import PROFILE, Champion
+from carrental_mlops.steps.champion import INTERFACE, PROFILE, Champion
 from carrental_mlops.steps.gate import Verdict
 from carrental_mlops.steps.tables import TrainRows
 
@@ -85,6 +85,8 @@ class RegisterStep(Step):
             (folder / CARD).write_text(card, encoding="utf-8")
             self.context.artefact(CARD).write_text(card, encoding="utf-8")
             (folder / PROFILE).write_text(bins_to_json(profile(train, model.columns)))
+            if verdict.interface:
+                (folder / INTERFACE).write_text(verdict.interface)
             pins = _pins(model)
             (folder / REQUIREMENTS).write_text("\n".join(pins) + "\n", encoding="utf-8")
             self.context.param("model_digest", digest)
