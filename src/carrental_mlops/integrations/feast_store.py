@@ -17,7 +17,7 @@ import pandas as pd
 
 from carrental_mlops.config.variables import REDIS_URL, online_url
 from carrental_mlops.core.arrays import Floats
-from carrental_mlops.errors import ConfigError, DataError
+from carrental_mlops.errors import ConfigError, DataError, shown_url
 from carrental_mlops.files import whole_file
 
 if TYPE_CHECKING:
@@ -141,8 +141,9 @@ def online_config(folder: Path, url: str | None = None) -> dict[str, Any]:
         return {"type": "sqlite", "path": str(folder / "online.db")}
     parts = urlsplit(url)
     if parts.scheme not in ("redis", "rediss") or not parts.hostname or "," in unquote(parts.password or ""):
-        shown = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-        raise ConfigError(f"{REDIS_URL} is `{shown}`", "write it as redis://user:password@host:6379/0, no comma in it")
+        raise ConfigError(
+            f"{REDIS_URL} is `{shown_url(url)}`", "write it as redis://user:password@host:6379/0, no comma in it"
+        )
     settings = {
         "db": parts.path.strip("/") or "0",
         "username": parts.username,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops.core import Context
-from carrental_mlops.errors import PlatformError
+from carrental_mlops.errors import PlatformError, shown_url
 from carrental_mlops.files import locked
 from carrental_mlops.integrations.local_store import repoint
 
@@ -107,8 +107,8 @@ def platform_errors(uri: str) -> Iterator[None]:
             if database
             else "check the server, then repeat"
         )
-        said = _first_line(error).replace(uri, _shown(uri))
-        raise PlatformError(f"MLflow at {_shown(uri)}: {said}", fix, retryable=True) from error
+        said = _first_line(error).replace(uri, shown_url(uri))
+        raise PlatformError(f"MLflow at {shown_url(uri)}: {said}", fix, retryable=True) from error
 
 
 def is_missing(error: Exception) -> bool:
@@ -125,9 +125,3 @@ def _is_platform(error: Exception) -> bool:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return (lines[0] if lines else type(error).__name__)[:300]
-
-
-def _shown(uri: str) -> str:
-    """`uri` without a password."""
-    scheme, found, rest = uri.partition("://")
-    return f"{scheme}://{rest.split('@', 1)[1]}" if found and "@" in rest else uri

@@ -8,19 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from carrental_mlops.errors import ConfigError, DataError, PlatformError
+from carrental_mlops.errors import ConfigError, DataError, PlatformError, shown_url
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 URL = re.compile(r"^(postgresql|mysql|mariadb|sqlite|duckdb|trino|redshift|awsathena)(\+\w+)?://")
 _CHUNK_ROWS = 50_000
-
-
-def without_password(url: str) -> str:
-    """`url` as it may be shown."""
-    hidden = re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&](?:password|passwd|pwd|token)=)[^&]*", r"\1***", hidden, flags=re.IGNORECASE)
 
 
 def query_table(url: str, query: str, password_env: str | None = None, max_rows: int | None = None) -> pa.Table:
@@ -47,14 +41,14 @@ def query_table(url: str, query: str, password_env: str | None = None, max_rows:
         engine = sqlalchemy.create_engine(_with_password(url, password), poolclass=sqlalchemy.pool.NullPool)
         with engine.connect().execution_options(stream_results=True, max_row_buffer=_CHUNK_ROWS) as connection:
             for chunk in pd.read_sql_query(sqlalchemy.text(query), connection, chunksize=_CHUNK_ROWS):
-                tables.append(_arrow(chunk, without_password(url)))
+                tables.append(_arrow(chunk, shown_url(url)))
                 if max_rows is not None and sum(map(len, tables)) > max_rows:
                     break
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowTypeError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"{without_password(url)}: a column has several types: {error}", "cast it in steps.ingest.query"
+            f"{shown_url(url)}: a column has several types: {error}", "cast it in steps.ingest.query"
         ) from error
 
 
@@ -68,9 +62,9 @@ def _arrow(chunk: Any, shown: str) -> pa.Table:
 
 
 def _password(url: str, name: str | None) -> str | None:
-    if without_password(url) != url:
+    if shown_url(url) != url:
         raise ConfigError(
-            f"ingest: the password stands in the URL {without_password(url)}, so in git, logs and run records",
+            f"ingest: the password stands in the URL {shown_url(url)}, so in git, logs and run records",
             "change it, take it out of the URL, and name the environment variable that holds the new one: "
             "steps.ingest.password_env",
         )
@@ -92,7 +86,7 @@ def _with_password(url: str, password: str | None) -> Any:
 def _explained(url: str, password: str | None) -> Iterator[None]:
     from sqlalchemy import exc
 
-    shown = without_password(url)
+    shown = shown_url(url)
 
     def said(error: Exception) -> str:
         text = str(getattr(error, "orig", None) or error).strip()

@@ -6,12 +6,13 @@ import glob
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, final
+from typing import Any, ClassVar, final
 
 import pandas as pd
 
 from carrental_mlops.core import Step
 from carrental_mlops.data.aggregate import AsOfJoin, FeatureTables
+from carrental_mlops.data.sources.formats import in_utc
 from carrental_mlops.errors import DataError
 from carrental_mlops.serving import ModelService
 from carrental_mlops.steps.batch_answers import BatchScorer, answers_file
@@ -53,7 +54,8 @@ class PredictFileStep(Step):
         The rows meet no row contract but the service's: every field there and numeric.
 
         Raises:
-            DataError: there is no champion, no source, no history table, or a field of the service is missing.
+            DataError: there is no champion, no source, no history table, a field of the service is missing, or a time
+                cannot be read.
             PlatformError: the output cannot be written.
         """
         scorer = BatchScorer.of(self.service, champion, self.context, self.config.columns)
@@ -107,11 +109,21 @@ class PredictFileStep(Step):
                         "mend columns.rename in crm.yaml",
                     )
                 for batch in file.iter_batches(self.config.chunk_rows, columns=read):
-                    yield _in_utc(batch.to_pandas().rename(columns=names), columns.time)
+                    rows = batch.to_pandas().rename(columns=names)
+                    rows[columns.time] = _times(rows[columns.time], path)
+                    yield rows
         except pa.ArrowInvalid as error:
             raise DataError(f"predict_file: {path} is no Parquet file: {error}", "write it again") from error
 
 
-def _in_utc(rows: pd.DataFrame, time: str) -> pd.DataFrame:
-    rows[time] = pd.to_datetime(rows[time], utc=True)
-    return rows
+def _times(given: pd.Series[Any], path: Path) -> pd.Series[Any]:
+    found = in_utc(given)
+    if len(given) and not isinstance(found.dtype, pd.DatetimeTZDtype):
+        read = pd.to_datetime(given.astype(str), utc=True, errors="coerce", format="ISO8601")
+        odd = given[read.isna() & given.notna()]
+        example = repr((odd if len(odd) else given).iloc[0])
+        raise DataError(
+            f"predict_file: `{given.name}` of {path.name} holds {example}, which is no ISO 8601 time",
+            f"write the column as timestamps, such as 2026-01-31T12:00:00Z, in {path.name}",
+        )
+    return found

@@ -101,6 +101,15 @@ def test_what_is_missing_is_named_with_its_mend(tmp_path: Path) -> None:
     assert error.value.fix == "crm run features"
 
 
+@pytest.mark.parametrize(("times", "found"), [(["2026-01-02", "soon"], "soon"), ([1_767_312_000, 2], "1767312000")])
+def test_a_time_that_cannot_be_read_is_shown_with_its_file(tmp_path: Path, times: list[object], found: str) -> None:
+    root, champion, _ = _repo(tmp_path)
+    odd = ROWS.iloc[:2].rename(columns={"amount_eur": "AMOUNT"}).assign(paid_at=times)
+    odd.to_parquet(root / "odd.parquet")
+    with pytest.raises(DataError, match=rf"`paid_at` of odd\.parquet holds .*{found}.*, which is no ISO 8601 time"):
+        _step(root, "odd.parquet").run(champion=champion)
+
+
 PEAK = """
 import sys
 from pathlib import Path
