@@ -66,6 +66,13 @@ class S3Objects:
                 raise self._translated(error) from error
             yield local
 
+    def store(self, path: Path) -> None:
+        """Put the file `path` where the URL, of one key, says."""
+        try:
+            self._files().put_file(str(path), self.shown)
+        except Exception as error:  # botocore and s3fs raise many kinds
+            raise self._translated(error, "s3:PutObject") from error
+
     def digest(self, path: str) -> str | None:
         """See `Files`: an ETag that differs is taken for another content."""
         return None
@@ -105,18 +112,18 @@ class S3Objects:
         except Exception as error:  # botocore and s3fs raise many kinds
             raise self._translated(error) from error
 
-    def _translated(self, error: Exception) -> CrmError:
+    def _translated(self, error: Exception, rights: str = "s3:ListBucket and s3:GetObject") -> CrmError:
         text = f"{type(error).__name__}: {error}"
         if isinstance(error, FileNotFoundError) or "NoSuchBucket" in text:
             return DataError(
-                f"{self.shown}: no such bucket or key: {error}", "mend steps.ingest.source; to look: aws s3 ls"
+                f"{self.shown}: no such bucket or key: {error}", "mend the address in crm.yaml; to look: aws s3 ls"
             )
         if "NoCredentials" in text or "Unable to locate credentials" in text:
             return PlatformError(f"{self.shown}: no AWS credentials found", "log in: aws sso login, or set AWS_PROFILE")
         if isinstance(error, PermissionError) or any(word in text for word in _DENIED):
             return PlatformError(
                 f"{self.shown}: access denied: {error}",
-                f"ask for s3:ListBucket and s3:GetObject on `{self._bucket}`, or log in as another: aws sso login",
+                f"ask for {rights} on `{self._bucket}`, or log in as another: aws sso login",
             )
         return PlatformError(
             f"{self.shown}: S3 does not answer as expected: {text}",

@@ -14,8 +14,9 @@ import pandas as pd
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
-from carrental_mlops.errors import DataError, PlatformError
+from carrental_mlops.errors import ConfigError, DataError, shown_url
 from carrental_mlops.files import whole_file
+from carrental_mlops.integrations.s3 import S3Objects
 from carrental_mlops.serving import ModelService
 from carrental_mlops.steps.champion import Champion
 
@@ -111,11 +112,18 @@ def answers_file(output: str, context: Context, id_column: str) -> Iterator[Answ
         id_column: of a file without rows.
 
     Raises:
+        ConfigError: `output` is another kind of address.
+        DataError: there is no such bucket.
         PlatformError: it cannot be written.
     """
     output = output.format(run_id=context.run_id)
     context.param("predictions", output)
-    remote = "://" in output
+    remote = output.startswith("s3://")
+    if "://" in output and not remote:
+        raise ConfigError(
+            f"{context.step or 'predict'}: output {shown_url(output)} is neither a path nor s3://",
+            "mend `output` of the step in crm.yaml",
+        )
     with tempfile.TemporaryDirectory(prefix="crm-answers-") if remote else contextlib.nullcontext("") as scratch:
         with whole_file(Path(scratch) / "answers.parquet" if remote else context.root / output) as draft:
             no_answers(id_column).to_parquet(draft, index=False)  # stands where no chunk comes
@@ -125,13 +133,4 @@ def answers_file(output: str, context: Context, id_column: str) -> Iterator[Answ
             finally:
                 file.close()
         if remote:
-            _upload(Path(scratch) / "answers.parquet", output)
-
-
-def _upload(path: Path, output: str) -> None:
-    import fsspec  # type: ignore[import-untyped]
-
-    try:
-        fsspec.core.url_to_fs(output)[0].put_file(str(path), output)
-    except OSError as error:
-        raise PlatformError(f"{output} cannot be written: {error}", "check AWS credentials and endpoint") from error
+            S3Objects(output).store(Path(scratch) / "answers.parquet")

@@ -13,7 +13,8 @@ import pytest
 
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
-from carrental_mlops.errors import DataError, PlatformError
+from carrental_mlops.errors import ConfigError, DataError, PlatformError
+from carrental_mlops.steps.batch_answers import answers_file, no_answers
 from carrental_mlops.steps.ingest import MANY, IngestConfig, IngestStep
 
 COLUMNS = Columns(id="id", time="at", label="y", entities=("who",))
@@ -167,3 +168,36 @@ def test_an_endpoint_that_is_not_there_is_retryable(
         _run(tmp_path, "s3://payments/a.csv")
     assert error.value.retryable and SECRET not in str(error.value)
     monkeypatch.undo()
+
+
+def _answer(root: Path, output: str) -> None:
+    with answers_file(output, Context(run_id="r1", root=root), "id") as file:
+        file.write(no_answers("id"))
+
+
+def test_answers_go_to_a_bucket(tmp_path: Path, bucket: Any) -> None:
+    _answer(tmp_path, "s3://payments/answers/{run_id}.parquet")
+    stored = bucket.Object("answers/r1.parquet").get()["Body"].read()
+    assert list(pd.read_parquet(io.BytesIO(stored))) == list(no_answers("id"))
+
+
+def test_answers_that_cannot_be_stored_say_what_to_mend(
+    tmp_path: Path, bucket: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    with pytest.raises(DataError, match="no such bucket"):
+        _answer(tmp_path, "s3://nobody/a.parquet")
+    with pytest.raises(ConfigError, match="gs://x/a is neither"):
+        _answer(tmp_path, "gs://x/a")
+    with monkeypatch.context() as alone:
+        alone.delenv("AWS_ACCESS_KEY_ID")
+        alone.delenv("AWS_SECRET_ACCESS_KEY")
+        s3fs.S3FileSystem.clear_instance_cache()
+        with pytest.raises(PlatformError, match="credentials"):
+            _answer(tmp_path, "s3://payments/a.parquet")
+    with monkeypatch.context() as away:
+        away.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        s3fs.S3FileSystem.clear_instance_cache()
+        with pytest.raises(PlatformError, match="does not answer"):
+            _answer(tmp_path, "s3://payments/a.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from carrental_mlops.data.model import Classifier, Model
 from carrental_mlops.data.simulator import FraudSimulation
 from carrental_mlops.errors import ContractError, DataError
 from carrental_mlops.steps.aggregate import AggregateConfig, AggregateStep
-from carrental_mlops.steps.features import FeaturesConfig, FeaturesStep
+from carrental_mlops.steps.features import FeaturesConfig, FeaturesStep, own_views
 from carrental_mlops.steps.split import Split, SplitConfig, SplitStep
 from carrental_mlops.steps.tables import ValidRows
 from carrental_mlops.steps.train import TrainConfig, TrainStep
@@ -228,3 +229,23 @@ def test_the_simulator_repeats_and_keeps_its_word() -> None:
     assert len(ROWS) == 12_000 and ROWS["paid_at"].is_monotonic_increasing and ROWS["payment_id"].is_unique
     assert (ROWS["paid_at"].max() - ROWS["paid_at"].min()).days == 89 and 0.01 < ROWS["is_fraud"].mean() < 0.04
     assert not ROWS.isna().any().any() and (ROWS["amount_eur"] > 0).all()
+
+
+@pytest.mark.parametrize("content", [None, "VIEW = []", "VIEWS = 3"])
+def test_stored_features_without_a_list_of_views_name_the_file_to_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    package = tmp_path / f"views_{abs(hash(content))}"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    if content is not None:
+        (package / "feature_views.py").write_text(content)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    class Wider(Fraud):
+        __module__ = f"{package.name}.features"
+        stored = ("loyalty:tier",)
+
+    with pytest.raises(ContractError, match=r"loyalty:tier, and .*feature_views has no list `VIEWS`"):
+        own_views(Wider)
+    assert own_views(Fraud) is None
