@@ -13,13 +13,11 @@ import numpy as np
 
 from carrental_mlops.config.serving import Serving
 from carrental_mlops.core.arrays import Floats
+from carrental_mlops.serving.interface import OUTPUTS
 from carrental_mlops.serving.protocol import Inference, Values
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.service import Answer, ModelService
 from carrental_mlops.serving.signature import Signature
-
-OUTPUTS = {"score": "FP64", "decision": "BYTES", "reason": "BYTES"}
-"""What every answer holds, (n,) each, with the protocol's datatypes."""
 
 
 @dataclass(frozen=True)
