@@ -30,7 +30,7 @@ columns: {id: payment_id, time: paid_at, label: is_fraud, entities: []}
 slo: {p99_ms: 900, rps: 200, error_rate: 0.001}
 serving: {audit: {kind: "off"}, drain_s: 1}
 """
-_SERVICE = '''
+_SERVICE = """
 import time
 from datetime import datetime
 from pydantic import Field
@@ -53,7 +53,7 @@ class PaymentFeatures(FeatureSet):
 class PaymentService(ModelService):
     feature_set = PaymentFeatures
     schema = Payment
-'''
+"""
 PAYMENT: dict[str, Any] = {
     "inputs": [
         {"name": "paid_at", "shape": [1], "datatype": "BYTES", "data": ["2026-03-01T10:30:00Z"]},
@@ -115,7 +115,7 @@ class ServiceProcess:
         finally:
             connection.close()
 
-    def wait_ready(self, timeout_s: float = 60) -> None:
+    def wait_ready(self, timeout_s: float = 120) -> None:
         """Returns once it says that it is ready."""
         deadline = time.monotonic() + timeout_s
         while True:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import ctypes
 import logging
 import signal
 import socket
+import struct
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +27,13 @@ from carrental_mlops.serving.app import App
 from carrental_mlops.serving.connections import connection_of
 
 log = logging.getLogger("carrental_mlops.serving")
+
+_LAST_ONES_S = 0.5
+"""From nobody is let in to the close: for those in the kernel's queue to send their request."""
+_SO_ATTACH_FILTER = 26
+_ACCEPTS = 16
+"""Connections accepted in one turn of the event loop. libuv accepts one a descriptor, so that under overload those not
+yet accepted would wait where the queue does not see them, and be answered late instead of refused."""
 
 
 class Server(uvicorn.Server):
@@ -54,8 +63,26 @@ class Server(uvicorn.Server):
         self._app.draining = True
         self._loop.call_later(self._app.endpoint.settings.drain_s, self._close)
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, once those who were let in have been answered."""
+        if self._app.draining:
+            for listener in sockets or []:
+                _let_nobody_in(listener)
+            await asyncio.sleep(_LAST_ONES_S)
+        await super().shutdown(sockets)
+
     def _close(self) -> None:
         self.should_exit = True
+
+
+def _let_nobody_in(listener: socket.socket) -> None:
+    """Leave new connections unanswered, so that none is in the kernel's queue, and reset, when `listener` is closed.
+
+    Their clients try again after a second, and find another process or none. Source: socket(7), SO_ATTACH_FILTER.
+    """
+    if sys.platform == "linux":
+        drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 1, ctypes.addressof(drop_all)))
 
 
 def config_of(app: App) -> uvicorn.Config:
@@ -86,7 +113,7 @@ def serve(app: App, listener: socket.socket) -> None:
         CrmError: what the answers need is not there.
     """
     try:
-        Server(config_of(app), app).run([listener])
+        Server(config_of(app), app).run([listener, *(listener.dup() for _ in range(_ACCEPTS - 1))])
     except SystemExit:
         if isinstance(app.failure, CrmError):
             raise app.failure from None

@@ -78,7 +78,7 @@ def make_app(model: Model) -> Callable[..., App]:
             IDENTITY,
             service(model),
             Signature(service.schema, without=("is_fraud",)),
-            Serving(port=_free_port(), deadline_ms=5_000, drain_s=0, **settings),
+            Serving(**{"port": _free_port(), "deadline_ms": 5_000, "drain_s": 0, **settings}),
         )
         return App(endpoint, Metrics(IDENTITY.name, IDENTITY.version, IDENTITY.digest))
 
@@ -139,6 +139,12 @@ def request_of(**fields: list[Any]) -> dict[str, Any]:
     kinds = {"customer_id": "INT64", "paid_at": "BYTES", "note": "BYTES"}
     tensors = [{"name": n, "shape": [len(v)], "datatype": kinds.get(n, "FP64"), "data": v} for n, v in fields.items()]
     return {"inputs": tensors}
+
+
+@pytest.fixture
+def payment_service() -> type[ModelService]:
+    """The service that `make_app` takes by default."""
+    return PaymentService
 
 
 @pytest.fixture
