@@ -13,7 +13,6 @@ import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -176,8 +175,7 @@ class SqliteStore:
         if not found:
             return None
         values = {name: value for name, value, _ in found}
-        taken = datetime.fromisoformat(found[0][2]).replace(tzinfo=UTC).timestamp()
-        return [values.get(name) for name in view.features], taken
+        return [values.get(name) for name in view.features], float(found[0][2])
 
 
 class OnlineReader:
