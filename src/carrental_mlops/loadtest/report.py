@@ -141,6 +141,6 @@ def _charts(record: Record) -> dict[str, str]:
     }
     errors = {"failed": [100 * m.error_rate for m in measured]}
     return {
-        "Latency": curves(xs, latency, x_label, "ms", limits.p99_ms),
+        "Latency": curves(xs, latency, x_label, "ms, by powers of ten", limits.p99_ms, log=True),
         "Errors": curves(xs, errors, x_label, "% of requests due", 100 * limits.error_rate),
     }
