@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crm_process import fraud_repo
 from loadtest_running import Running, crm, loadtest_repo
 
 pytestmark = pytest.mark.e2e
+SMALL = "steps.ingest.source=sim://fraud?rows=3000&days=90"
 
 
 @pytest.fixture
@@ -64,6 +66,26 @@ def test_a_killed_k6_fails_and_still_leaves_a_report(service: Running, repo: Pat
     told = json.loads(out)
     assert any("killed by signal 9" in reason for reason in told["reasons"])
     assert "was not shown to be held" in Path(told["report"]).read_text()
+
+
+def test_a_generated_repo_is_loaded_with_rows_of_its_own_source(tmp_path: Path) -> None:
+    repo = fraud_repo(tmp_path)
+    running = Running.start("night-watch", str(repo / "src"), "night_watch.schema:Payment")
+    try:
+        running.wait_until_ready()
+        slo = ("--set", "slo.p99_ms=200", "--set", "slo.rps=50", "--set", "slo.error_rate=0.01")
+        done = crm(repo, "loadtest", running.url, "--set", SMALL, *slo, "--json")
+        told = json.loads(done.stdout)
+        assert told["rows"] == {"source": "sampled from the repo's source (`validate`), 500 of them in turn",
+                                "made_up": False}  # fmt: skip
+        assert set(told["statuses"]) == {"200"}
+        done = crm(repo, "loadtest", running.url, "--set", "steps.ingest.source=gone.parquet", *slo, "--json")
+        told = json.loads(done.stdout)
+        assert told["rows"]["made_up"]
+        assert set(told["statuses"]) == {"200"}
+        assert "rows are made up" in done.stderr
+    finally:
+        running.stop()
 
 
 def test_arrivals_that_nobody_is_free_to_send_fail(service: Running, repo: Path) -> None:

@@ -31,12 +31,12 @@ class Running:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls) -> Running:
+    def start(cls, *more: str) -> Running:
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         script = Path(__file__).with_name("loadtest_service.py")
-        return cls(f"http://127.0.0.1:{port}", subprocess.Popen([sys.executable, str(script), str(port)]))
+        return cls(f"http://127.0.0.1:{port}", subprocess.Popen([sys.executable, str(script), str(port), *more]))
 
     def wait_until_ready(self) -> None:
         for _ in range(600):

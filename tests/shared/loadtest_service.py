@@ -1,7 +1,11 @@
-"""A small real service for load tests, in a process of its own: `python loadtest_service.py PORT`."""
+"""A small real service for load tests, in a process of its own.
+
+`python loadtest_service.py PORT`, or, with the row contract of a repo: `… PORT NAME SRC MODULE:CLASS`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from datetime import datetime
 from typing import Literal
@@ -41,7 +45,7 @@ class PaymentService(ModelService):
     schema = Payment
 
 
-def main(port: int) -> None:
+def main(port: int, name: str = "payments", schema: type[RowContract] = Payment) -> None:
     rng = np.random.default_rng(0)
     rows = np.column_stack([rng.uniform(0, 2_000, 500), rng.integers(1, 30, 500)])
     labels = (rows[:, 0] > 1_600).astype(int)
@@ -49,10 +53,16 @@ def main(port: int) -> None:
     booster = lightgbm.train(settings, lightgbm.Dataset(rows, labels), 5)
     model = Model(LightGbm(booster), ("amount_eur", "rental_days"), threshold=0.5)
     settings = Serving(port=port, deadline_ms=5_000, drain_s=0)
-    signature = Signature(Payment, without=("is_fraud",))
-    endpoint = Endpoint(Identity("payments", "3", "d" * 64), PaymentService(model), signature, settings)
-    serve(App(endpoint, Metrics("payments", "3", "d" * 64)), bound(settings))
+    signature = Signature(schema, without=("is_fraud",))
+    endpoint = Endpoint(Identity(name, "3", "d" * 64), PaymentService(model), signature, settings)
+    serve(App(endpoint, Metrics(name, "3", "d" * 64)), bound(settings))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    if len(sys.argv) == 2:
+        main(int(sys.argv[1]))
+    else:
+        port, name, source, place = sys.argv[1:]
+        sys.path.insert(0, source)
+        module, _, contract = place.partition(":")
+        main(int(port), name, getattr(importlib.import_module(module), contract))

@@ -108,6 +108,7 @@ def _sent(value: Any, datatype: str) -> Any:
         value = value.value
     if isinstance(value, datetime):
         value = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+        return value.isoformat(timespec="microseconds")
     if datatype == "BYTES":
         return value.isoformat() if isinstance(value, date) else str(value)
     try:
