@@ -53,7 +53,9 @@ class KafkaTopic:
             if error is not None:
                 failed.append(str(error))
 
-        headers = [("content-type", b"application/cloudevents+json; charset=utf-8")]
+        headers: list[tuple[str, str | bytes | None]] = [
+            ("content-type", b"application/cloudevents+json; charset=utf-8")
+        ]
         try:
             for key, value in messages:
                 self._producer.produce(self._topic, value, key.encode(), headers=headers, on_delivery=told)

@@ -89,6 +89,12 @@ def service_of(root: Path, config: RepoConfig) -> type[ModelService]:
     return found[0]
 
 
+def signature_of(service: type[ModelService], config: RepoConfig) -> Signature:
+    """What a request to `service` must hold."""
+    stored = service.feature_set.stored_columns() if config.serving.features.source == "request" else ()
+    return Signature(service.schema, stored, without=(config.columns.label,))
+
+
 def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tuple[str, ...] = ()) -> App:
     """The application of the repo at `root`, answering with the model in `bundle_folder`.
 
@@ -109,8 +115,7 @@ def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tupl
     bundle = Bundle.read(bundle_folder)
     service = service_of(root, config)
     model = Model.load(bundle_folder, bundle.identity.digest)
-    stored = service.feature_set.stored_columns() if settings.features.source == "request" else ()
-    signature = Signature(service.schema, stored, without=(config.columns.label,))
+    signature = signature_of(service, config)
     metrics = Metrics(bundle.identity.name, bundle.identity.version, bundle.identity.digest)
     endpoint = Endpoint(
         bundle.identity,

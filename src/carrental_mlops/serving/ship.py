@@ -9,6 +9,7 @@ import http.client
 import json
 import logging
 import random
+import signal
 import ssl
 import threading
 import time
@@ -205,6 +206,14 @@ class Shipper:
         draft = self._folder / f".{_CURSOR}"
         draft.write_text(json.dumps({"file": path.name, "offset": offset}))
         draft.replace(self._folder / _CURSOR)
+
+
+def until_stopped(shipper: Shipper) -> None:
+    """Send until SIGTERM or SIGINT; a batch under way is ended first."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    shipper.run(stop)
 
 
 def prune(root: Path, audit: Audit, dry_run: bool = False) -> list[Path]:

@@ -112,6 +112,23 @@ def new_key() -> bytes:
     return base64.b64encode(AESGCM.generate_key(256)) + b"\n"
 
 
+def write_key(path: Path) -> None:
+    """A fresh key file that its owner alone may read.
+
+    Raises:
+        ConfigError: there is a file already, or it cannot be written.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        fix = "name another file; to change keys, put the new key on a line before the old ones"
+        raise ConfigError(f"{path} is there already, and what it sealed needs it", fix) from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}", "name a file in a folder of yours") from None
+    with os.fdopen(file, "wb") as opened:
+        opened.write(new_key())
+
+
 def _keys(file: Path) -> list[bytes]:
     try:
         keys = [base64.b64decode(line, validate=True) for line in file.read_bytes().split()]
