@@ -15,7 +15,8 @@ OUTPUTS = {"score": "FP64", "decision": "BYTES", "reason": "BYTES"}
 
 _LOWER, _UPPER = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
 _EXACT = ("pattern", "format", "multipleOf")
-_BOUNDS = (*_LOWER, *_UPPER, *_EXACT, "minLength", "maxLength", "enum", "const")
+BOUNDS = (*_LOWER, *_UPPER, *_EXACT, "minLength", "maxLength", "enum", "const")
+"""What of a field's JSON Schema callers are told, beside its type."""
 
 Interface = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """`fields`: name to datatype, required, null (may be None) and bounds; `outputs`: name to datatype."""
@@ -30,7 +31,7 @@ def bounds(contract: type[RowContract]) -> dict[str, dict[str, Any]]:
 def _bounds(told: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any]:
     kinds = [shared[k["$ref"].rpartition("/")[2]] if "$ref" in k else k for k in told.get("anyOf", (told,))]
     plain = [kind for kind in kinds if kind.get("type") != "null"]
-    found = {name: plain[0][name] for name in _BOUNDS if name in plain[0]} if len(plain) == 1 else {}
+    found = {name: plain[0][name] for name in BOUNDS if name in plain[0]} if len(plain) == 1 else {}
     return {**found, "null": len(plain) < len(kinds)}
 
 
