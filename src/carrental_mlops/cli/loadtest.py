@@ -45,9 +45,9 @@ def loadtest(
 
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.loadtest import Limits, scenario_of
-    from carrental_mlops.loadtest.k6 import TOKEN, script
+    from carrental_mlops.loadtest.k6 import script
     from carrental_mlops.loadtest.scenario import seconds_of
-    from carrental_mlops.loadtest.target import Target, target_at
+    from carrental_mlops.loadtest.target import TOKEN, Target, target_at
 
     found = open_repo(repo, env, sets or ())
     limits = Limits.of(found.config.slo)

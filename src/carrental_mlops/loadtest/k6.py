@@ -17,9 +17,9 @@ from typing import Any
 
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.loadtest.scenario import Scenario, Step
-from carrental_mlops.loadtest.target import Target
+from carrental_mlops.loadtest.target import TOKEN, Target
 
-BINARY, TOKEN = "CRM_K6", "CRM_LOADTEST_TOKEN"
+BINARY = "CRM_K6"
 _CROSSED = 99
 """k6's exit code when one of its thresholds was crossed."""
 _GRACE_S = 30.0

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from carrental_mlops.errors import ConfigError, PlatformError
 
+TOKEN = "CRM_LOADTEST_TOKEN"
+"""Environment variable with the bearer token that the service wants."""
 _TIMEOUT_S = 10.0
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 _CPU = re.compile(r"^process_cpu_seconds_total(?:\{[^}]*\})? (\S+)$", re.M)
@@ -67,6 +69,8 @@ def target_at(url: str, name: str, token: str | None = None) -> Target:
         PlatformError: the service is not there, not ready, or does not speak the protocol.
     """
     url = url.rstrip("/")
+    if urlsplit(url).username is not None:
+        raise ConfigError("the service's address holds a user or password", f"leave it out; {TOKEN} takes a token")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise ConfigError(f"{url!r} is no address of a service", "write http://HOST:PORT")
     _asked(f"{url}/v2/health/ready", token)
@@ -94,7 +98,7 @@ def _asked(url: str, token: str | None) -> str:
         with error:
             status = error.code
         if status in (401, 403):
-            raise ConfigError(f"{url}: {status}, the service wants a token", "set CRM_LOADTEST_TOKEN") from error
+            raise ConfigError(f"{url}: {status}, the service wants a token", f"set {TOKEN}") from error
         if status == 404:
             raise ConfigError(f"{url}: 404, the service has no such model", "compare `service` in crm.yaml") from error
         raise PlatformError(f"{url}: {status}, the service is not ready", "see the service's log", True) from error

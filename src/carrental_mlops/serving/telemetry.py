@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -26,6 +26,7 @@ class Metrics:
 
     def __init__(self, model: str, version: str, digest: str) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         names, labels = ("model", "version"), {"model": model, "version": version}
         self._labels = labels
 

@@ -20,6 +20,7 @@ def test_a_service_that_holds_its_slo_passes_and_leaves_whole_reports(service: R
     assert step["good"] == step["sent"] >= 149
     assert 0 < step["p50_ms"] <= step["p99_ms"] <= 2_000
     assert set(told["statuses"]) == {"200"}
+    assert 0 < told["service_cpu_ms_per_request"] < 100
     folder = Path(told["report"]).parent
     assert folder.parent == repo / ".crm" / "loadtests"
     assert {p.name for p in folder.iterdir()} == {"report.html", "junit.xml", "summary.json", "scenario.js"}
