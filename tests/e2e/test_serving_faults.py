@@ -226,3 +226,46 @@ def test_memory_stays_over_a_hundred_thousand_requests(folder: Path, run: int) -
         grown = service.resident_mb() - before
     print(f"run {run}: {grown:+.1f} MB over {before:.0f} MB")  # noqa: T201
     assert grown <= 5
+
+
+_SLOW = """
+    def decide(self, *, scores, columns):
+        time.sleep(0.005)
+        return super().decide(scores=scores, columns=columns)
+"""
+
+
+def test_at_twice_what_it_can_answer_the_service_answers_in_time_or_refuses_at_once(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Arrivals are open: at 400 a second, whatever came back, each on a connection of its own."""
+    tally = Tally()
+
+    async def one(port: int) -> None:
+        arrived = time.perf_counter()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request_bytes())
+        status, headers, _ = await answer(reader)
+        assert status == 200 or headers["retry-after"] == "1"
+        tally.statuses[status] += 1
+        tally.seconds.setdefault(status, []).append(time.perf_counter() - arrived)
+        writer.close()
+
+    async def arrivals(port: int) -> None:
+        begun, sent = time.perf_counter(), []
+        for i in range(4_000):
+            await asyncio.sleep(max(0, begun + i / 400 - time.perf_counter()))
+            sent.append(asyncio.create_task(one(port)))
+        print(f"{4_000 / (time.perf_counter() - begun):.0f} arrivals a second")  # noqa: T201
+        await asyncio.gather(*sent)
+
+    repo = service_repo(tmp_path / "slow", _SLOW)
+    with running(repo, folder / "one", ["serving.queue=16", "serving.deadline_ms=1000"]) as service:
+        asyncio.run(arrivals(service.port))
+    seconds = {status: sorted(found) for status, found in tally.seconds.items()}
+    told = {status: (found[len(found) // 2], found[-1]) for status, found in seconds.items()}
+    print(dict(tally.statuses), told)  # noqa: T201
+    assert set(tally.statuses) == {200, 429}
+    assert tally.statuses[200] > 400
+    assert seconds[200][-1] < 1
+    assert told[429][0] < told[200][0]

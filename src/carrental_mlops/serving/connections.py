@@ -15,8 +15,9 @@ _MAX_HEAD = 32 << 10
 """Bytes of a request line and its headers."""
 _MAX_PIPELINE = 100
 """Requests that wait on one connection for the answer to the one before."""
-_PER_TURN = 8
-"""Inferences that begin in one turn of the event loop; between turns new requests are read and, if too many, shed."""
+_PER_TURN, _TURN_S = 8, 0.005
+"""Inferences that begin in one turn of the event loop, fewer where a turn lasts longer (seconds): between turns new
+requests are read and, if too many, shed."""
 _BODY = b'{"error":"the queue is full"}'
 _SHED = (
     b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nretry-after: 1\r\n"
@@ -36,7 +37,8 @@ class Queue:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.inside, self.begun = limit, 0, 0
+        self.limit, self.inside = limit, 0
+        self._begun, self._most, self._turned = 0, _PER_TURN, 0.0
         self.waiting: deque[tuple[Connection, RequestResponseCycle, Any]] = deque()
 
     def enter(self, connection: Connection, cycle: RequestResponseCycle, app: Any) -> bool:
@@ -44,22 +46,27 @@ class Queue:
         if self.inside >= self.limit:
             return False
         self.inside += 1
-        cast("dict[str, Any]", cycle.scope).update({"crm.done": self._leave, "crm.started": time.perf_counter()})
-        if self.begun < _PER_TURN:
+        now = time.perf_counter()
+        cast("dict[str, Any]", cycle.scope).update({"crm.done": self._leave, "crm.started": now})
+        if not self._begun:
+            self._turned = now
+        if self._begun < self._most:
             self._begin(connection, cycle, app)
         else:
             self.waiting.append((connection, cycle, app))
         return True
 
     def _begin(self, connection: Connection, cycle: RequestResponseCycle, app: Any) -> None:
-        if not self.begun:
+        if not self._begun:
             connection.loop.call_soon(self._turn)
-        self.begun += 1
+        self._begun += 1
         connection.begin(cycle, app)
 
     def _turn(self) -> None:
-        self.begun = 0
-        while self.waiting and self.begun < _PER_TURN:
+        now = time.perf_counter()
+        self._most = max(1, self._most // 2) if now - self._turned > _TURN_S else min(_PER_TURN, self._most * 2)
+        self._begun, self._turned = 0, now
+        while self.waiting and self._begun < self._most:
             self._begin(*self.waiting.popleft())
 
     def _leave(self) -> None:

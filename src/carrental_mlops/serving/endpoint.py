@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import os
 import time
@@ -13,6 +14,7 @@ import numpy as np
 
 from carrental_mlops.config.serving import Serving
 from carrental_mlops.core.arrays import Floats
+from carrental_mlops.data.features import Arrays
 from carrental_mlops.serving.interface import OUTPUTS
 from carrental_mlops.serving.protocol import Inference, Values
 from carrental_mlops.serving.refusal import Refusal
@@ -126,6 +128,8 @@ class Endpoint:
     trail: Trail | None = None
     _prefix: str = field(default_factory=lambda: os.urandom(8).hex())
     _count: itertools.count[int] = field(default_factory=itertools.count)
+    _slow: bool = False
+    """Whether `reasons` would hold up other requests."""
 
     async def answer(
         self, inference: Inference, started: float, trace: str | None = None, caller: str | None = None
@@ -147,7 +151,11 @@ class Endpoint:
         self._hold_deadline(started)
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
-        answer = self.service.answer({**numbers, **stored.columns} if stored.columns else numbers)
+        scores, columns = self.service.scored({**numbers, **stored.columns} if stored.columns else numbers)
+        reasons = (
+            await self._reasons(scores, columns, started) if self._slow else self.service.explained(scores, columns)
+        )
+        answer = self.service.decided(scores, columns, reasons or ("",) * inference.rows)
         event_id = f"{self._prefix}{next(self._count):x}"
         event = Event(
             id=inference.id or event_id,
@@ -157,7 +165,7 @@ class Endpoint:
             features=stored.columns,
             ages=stored.ages,
             answer=answer,
-            flags=stored.flags,
+            flags=stored.flags if reasons is not None else (*stored.flags, "reasons:late"),
             trace=trace,
             caller=caller,
         )
@@ -177,7 +185,14 @@ class Endpoint:
         for part in (self.reader, self.trail):
             if part is not None:
                 await part.start()
-        self.service.answer({name: np.ones(1) for name in self.service.fields()})
+        scores, columns = self.service.scored({name: np.ones(1) for name in self.service.fields()})
+        self.service.decided(scores, columns, self.service.explained(scores, columns))
+        times = []
+        for _ in range(3):
+            begun = time.perf_counter()
+            self.service.explained(scores, columns)
+            times.append(time.perf_counter() - begun)
+        self._slow = min(times) > _SLOW_S
 
     async def stop(self) -> None:
         """Close what `start` opened."""
@@ -201,9 +216,23 @@ class Endpoint:
             "parameters": {"digest": self.identity.digest},
         }
 
+    async def _reasons(self, scores: Floats, columns: Arrays, started: float) -> tuple[str, ...] | None:
+        """The reasons, from a thread; None where they would leave too little of the deadline for the rest."""
+        left = None
+        if self.settings.deadline_ms:
+            left = max(0.0, _FOR_REASONS * self.settings.deadline_ms / 1e3 - (time.perf_counter() - started))
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(self.service.explained, scores, columns), left)
+        except TimeoutError:
+            return None
+
     def _hold_deadline(self, started: float) -> None:
         if self.settings.deadline_ms and (time.perf_counter() - started) * 1e3 > self.settings.deadline_ms:
             raise Refusal(504, f"no answer within {self.settings.deadline_ms:g} ms")
 
 
 _NOTHING = Stored({}, {})
+_SLOW_S = 0.0005
+"""Reasons of one row that take longer (seconds) run in a thread."""
+_FOR_REASONS = 0.8
+"""Share of the deadline after which an answer goes without its reasons."""
