@@ -12,7 +12,7 @@ from carrental_mlops.errors import TemplateError
 BASE = "_base"
 QUESTIONS = "cookiecutter.json"
 REPO_FOLDER = "{{cookiecutter.name}}"
-REQUIREMENTS = {"pipelines.txt": "pipelines.txt", "repo.txt": "dev.txt"}
+REQUIREMENTS = {"pipelines.txt": "pipelines.txt", "repo.txt": "dev.txt", "serving.txt": "serving.txt"}
 """Of the package: what it is called in a model repo."""
 _JUNK = {"__pycache__", ".DS_Store", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
 

@@ -22,7 +22,7 @@ def sources(tmp_path: Path) -> Path:
         (folder.parent / "cookiecutter.json").write_text(json.dumps(questions))
     requirements = tmp_path / "requirements"
     requirements.mkdir()
-    for name in ("pipelines.txt", "repo.txt"):
+    for name in ("pipelines.txt", "repo.txt", "serving.txt"):
         (requirements / name).write_text("numpy==2.2.0\n")
     return tmp_path
 
@@ -38,6 +38,7 @@ def test_a_flavour_is_laid_over_the_base(sources: Path) -> None:
         "features.py",
         "requirements/dev.txt",
         "requirements/pipelines.txt",
+        "requirements/serving.txt",
     }
 
 

@@ -2,7 +2,7 @@
 
 from carrental_mlops.core import step
 from carrental_mlops.pipelines import BatchInferencePipeline, FeaturesPipeline, TrainingPipeline
-from carrental_mlops.steps import AggregateStep, FeaturesStep, MaterialiseStep, PredictStep, ValidateStep
+from carrental_mlops.steps import AggregateStep, FeaturesStep, GateStep, MaterialiseStep, PredictStep, ValidateStep
 
 from fraud_payments.features import FraudFeatures
 from fraud_payments.schema import Payment
@@ -22,6 +22,10 @@ class Features(FeaturesStep):
     feature_set = FraudFeatures
 
 
+class Gate(GateStep):
+    service = FraudService
+
+
 class Materialise(MaterialiseStep):
     feature_set = FraudFeatures
 
@@ -35,6 +39,7 @@ class FraudTraining(TrainingPipeline):
     aggregate = step(Aggregate)
     features = step(Features)
     train = step(FraudPaymentsTrain)
+    gate = step(Gate)
 
 
 class FraudBatch(BatchInferencePipeline):

@@ -13,7 +13,7 @@ from {{ cookiecutter.package }}.feature_views import VIEWS
 def named(repo: ModelRepo, attribute: str) -> set[Any]:
     """What the steps of all pipelines name, such as their feature set."""
     steps = (step for pipeline in repo.pipelines().values() for step in pipeline.slots().values())
-    return {getattr(step, attribute) for step in steps if hasattr(step, attribute)}
+    return {value for step in steps if (value := getattr(step, attribute, None)) is not None}
 
 
 def test_pipelines_are_wired_and_configured_in_every_environment(repo: Path) -> None:
@@ -28,6 +28,11 @@ def test_pipelines_are_wired_and_configured_in_every_environment(repo: Path) -> 
 def test_service_keeps_its_contract(repo: Path) -> None:
     (service,) = named(open_repo(repo), "service")
     check_service(service)
+
+
+def test_rows_and_requests_are_held_to_one_schema(repo: Path) -> None:
+    opened = open_repo(repo)
+    assert {service.schema for service in named(opened, "service")} == named(opened, "schema")
 
 
 def test_training_service_and_feast_share_one_feature_set(repo: Path) -> None:

@@ -2,7 +2,7 @@
 
 from carrental_mlops.core import step
 from carrental_mlops.pipelines import BatchInferencePipeline, FeaturesPipeline, TrainingPipeline
-from carrental_mlops.steps import AggregateStep, FeaturesStep, MaterialiseStep, PredictStep, ValidateStep
+from carrental_mlops.steps import AggregateStep, FeaturesStep, GateStep, MaterialiseStep, PredictStep, ValidateStep
 
 from {{ cookiecutter.package }}.features import FraudFeatures
 from {{ cookiecutter.package }}.schema import Payment
@@ -21,6 +21,10 @@ class Features(FeaturesStep):
     feature_set = FraudFeatures
 
 
+class Gate(GateStep):
+    service = FraudService
+
+
 class Materialise(MaterialiseStep):
     feature_set = FraudFeatures
 
@@ -33,6 +37,7 @@ class FraudTraining(TrainingPipeline):
     validate = step(Validate)
     aggregate = step(Aggregate)
     features = step(Features)
+    gate = step(Gate)
 
 
 class FraudBatch(BatchInferencePipeline):
