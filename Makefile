@@ -40,7 +40,7 @@ lint: setup
 type: setup
 	@$(PY) -m mypy
 
-test: setup lint type ## lint, types, tests, on 3.12 too (15 minutes on 2 cores at most)
+test: setup lint type ## lint, types, tests; what a Python version can change on 3.12 too
 	@$(PY) -m pytest -q -n 2 --dist loadfile
 	@$(MAKE) --no-print-directory test312
 
@@ -51,10 +51,11 @@ test: setup lint type ## lint, types, tests, on 3.12 too (15 minutes on 2 cores 
 	@$(UV) pip install --quiet --python $(PY312) --no-deps --editable .
 	@touch $@
 
-test312: setup ## the tests on Python 3.12, where uv finds one; the docs pages ran on the first leg
+FAST312 := tests/contract tests/unit/core tests/unit/config tests/unit/data tests/unit/scaffold tests/unit/serving
+test312: setup ## what a Python version can change, on 3.12 where uv finds one; all of it: make test312 FAST312=tests
 	@test ! -x "$(PYTHON312)" || $(MAKE) --no-print-directory .venvs/py312/.synced
 	@if test -x "$(PYTHON312)"; then echo "== tests on Python 3.12" && \
-	  PATH="$(CURDIR)/.venvs/py312/bin:$$PATH" $(PY312) -m pytest -q -n 2 --dist loadfile --ignore tests/docs; \
+	  PATH="$(CURDIR)/.venvs/py312/bin:$$PATH" $(PY312) -m pytest -q -n 2 --dist loadfile $(FAST312); \
 	else echo "no Python 3.12 found: the 3.12 leg is skipped"; fi
 
 e2e: setup ## what takes minutes or real servers
