@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 import zlib
@@ -62,12 +63,13 @@ class App:
         base = f"/v2/models/{identity.name}"
         bases = (base, f"{base}/versions/{identity.version}")
         self.infer_paths = frozenset(f"{path}/infer" for path in bases)
+        described = functools.cache(lambda: orjson.dumps(openapi(endpoint)))
         self._pages: dict[str, Callable[[], tuple[int, bytes, Headers]]] = {
             "/v2": lambda: (200, orjson.dumps(server_metadata()), _JSON),
             "/v2/health/live": lambda: (200, b'{"live":true}', _JSON),
             "/v2/health/ready": self._readiness,
             "/metrics": lambda: (200, metrics.text(), [(b"content-type", metrics.content_type)]),
-            "/openapi.json": lambda: (200, orjson.dumps(openapi(endpoint)), _JSON),
+            "/openapi.json": lambda: (200, described(), _JSON),
             **{path: lambda: (200, orjson.dumps(endpoint.metadata()), _JSON) for path in bases},
             **{f"{path}/ready": self._readiness for path in bases},
         }
@@ -209,7 +211,11 @@ class App:
             told = self.endpoint.settings.auth.dependencies
             if told == "off" or (told == "known" and self.door is None):
                 raise Refusal(403, "dependency versions are not told here")
-            return 200, orjson.dumps({**server_metadata(), "dependencies": dependencies()}), _JSON
+            return (
+                200,
+                orjson.dumps({**server_metadata(), "dependencies": await asyncio.to_thread(dependencies)}),
+                _JSON,
+            )
         return page()
 
     async def _reply(self, send: Send, code: int, body: bytes, headers: Headers) -> None:
