@@ -28,7 +28,11 @@ def test_retryable_survives_the_way_between_processes() -> None:
 
 def test_exit_codes_are_what_the_docstring_says() -> None:
     codes = {cls.__name__: int(cls.exit_code) for cls in TREE}
-    assert {name: code for name, code in codes.items() if code != 1} == {"GateRefused": 4, "PlatformError": 3, "SloMissed": 5}
+    assert {name: code for name, code in codes.items() if code != 1} == {
+        "GateRefused": 4,
+        "PlatformError": 3,
+        "SloMissed": 5,
+    }
     assert [int(code) for code in ExitCode] == [0, 1, 2, 3, 4, 5, 130]
     assert all(name in str(errors.__doc__) for name in codes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from carrental_mlops.config.frozen import Frozen
 
@@ -12,15 +12,24 @@ from carrental_mlops.config.frozen import Frozen
 class OnlineFeatures(Frozen):
     """Stored features, by entity id."""
 
-    source: Literal["store", "request"] = "store"
-    """`store`: read from the online store; `request`: the caller sends them."""
+    source: Literal["store", "server", "request"] = "store"
+    """`store`: read from the online store, without Feast; `server`: asked of Feast's own feature server at `feast_url`;
+    `request`: the caller sends them."""
+    feast_url: str | None = Field(default=None, pattern=r"^https?://[^@/]+(/[^@?#]*)?$")
+    """Feast's feature server (`feast serve`), such as `http://feast:6566` (server)."""
     budget_ms: float = Field(default=20, gt=0)
     """Time for reading them in one request (ms); over it they count as not there."""
     stale_after_hours: float = Field(default=48, gt=0)
     """Older values are stale (hours since the snapshot)."""
     when_stale: Literal["flag", "fallback", "refuse"] = "flag"
-    """Stale or not there. `flag`: answer with what there is and say so; `fallback`: answer as for an unknown entity
-    and say so; `refuse`: 503."""
+    """Stale, or not read in time. `flag`: answer with what there is and say so; `fallback`: answer as for an unknown
+    entity and say so; `refuse`: 503. An unknown entity is always answered, with a flag."""
+
+    @model_validator(mode="after")
+    def _server_has_url(self) -> OnlineFeatures:
+        if self.source == "server" and self.feast_url is None:
+            raise ValueError("source `server` wants `feast_url`")
+        return self
 
 
 class Audit(Frozen):
@@ -61,7 +70,8 @@ class Auth(Frozen):
     """Who may ask."""
 
     kind: Literal["none", "bearer", "oidc", "peer"] = "none"
-    """Health and metrics are open to all. `bearer`: a token of `token_file`; `oidc`: a JWT of `issuer`; `peer`: an identity header that `peers` sets."""
+    """Health and metrics are open to all. `bearer`: a token of `token_file`; `oidc`: a JWT of `issuer`; `peer`: an
+    identity header that `peers` sets."""
     token_file: str | None = None
     """One `TOKEN` or `NAME TOKEN` a line, relative to the repo; read again when it changes (bearer)."""
     issuer: str | None = None
