@@ -219,7 +219,9 @@ async def _pipelined(port: int, count: int) -> None:
 
 @pytest.mark.parametrize("run", [1, 2, 3])
 def test_memory_stays_over_a_hundred_thousand_requests(folder: Path, run: int) -> None:
-    with running(folder / "repo", folder / "one", ["serving.audit.kind=best_effort"]) as service:
+    with running(
+        folder / "repo", folder / "one", ["serving.audit.kind=best_effort", "serving.audit.queue=1000"]
+    ) as service:
         asyncio.run(_pipelined(service.port, 10_000))
         before = service.resident_mb()
         asyncio.run(_pipelined(service.port, 100_000))

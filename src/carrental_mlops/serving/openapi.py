@@ -169,7 +169,7 @@ def _tensor(field: Field, known: Mapping[str, Any], max_rows: int) -> dict[str, 
         ["name", "shape", "datatype", "data"],
         field.name,
         name={"const": field.name},
-        shape={"type": "array", "prefixItems": [size, {"const": 1}], "minItems": 1, "maxItems": 2},
+        shape={"type": "array", "items": size, "minItems": 1, "maxItems": 2},
         datatype={"const": field.datatype},
         data={"type": "array", "items": value, "minItems": 1, "maxItems": max_rows},
     )
