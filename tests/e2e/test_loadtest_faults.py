@@ -88,6 +88,20 @@ def test_a_generated_repo_is_loaded_with_rows_of_its_own_source(tmp_path: Path) 
         running.stop()
 
 
+def test_a_stall_is_seen_by_every_request_that_was_due_in_it(service: Running, repo: Path) -> None:
+    """2 s of 14: a tool that waits for an answer before it asks again would see one slow request in hundreds."""
+    stop = threading.Timer(9, lambda: service.process.send_signal(signal.SIGSTOP))
+    go_on = threading.Timer(11, lambda: service.process.send_signal(signal.SIGCONT))
+    stop.start()
+    go_on.start()
+    arguments = ("--rows", "payments.jsonl", "--duration", "14s", "--rps", "100", "--json")
+    told = json.loads(crm(repo, "loadtest", service.url, *arguments).stdout)
+    go_on.join()
+    (step,) = told["steps"]
+    assert step["sent"] >= 1_390
+    assert step["p95_ms"] > 500
+
+
 def test_arrivals_that_nobody_is_free_to_send_fail(service: Running, repo: Path) -> None:
     """The service is stopped by a signal and goes on later: requests wait, and those that are due are dropped."""
     stop = threading.Timer(5, lambda: service.process.send_signal(signal.SIGSTOP))

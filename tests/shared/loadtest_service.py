@@ -52,7 +52,7 @@ def main(port: int, name: str = "payments", schema: type[RowContract] = Payment)
     settings = {"objective": "binary", "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(settings, lightgbm.Dataset(rows, labels), 5)
     model = Model(LightGbm(booster), ("amount_eur", "rental_days"), threshold=0.5)
-    settings = Serving(port=port, deadline_ms=5_000, drain_s=0)
+    settings = Serving(port=port, queue=1_000, deadline_ms=5_000, drain_s=0)
     signature = Signature(schema, without=("is_fraud",))
     endpoint = Endpoint(Identity(name, "3", "d" * 64), PaymentService(model), signature, settings)
     serve(App(endpoint, Metrics(name, "3", "d" * 64)), bound(settings))

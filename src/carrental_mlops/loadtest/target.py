@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from carrental_mlops.errors import ConfigError, PlatformError
 
-TOKEN = "CRM_LOADTEST_TOKEN"
+TOKEN = "CRM_LOADTEST_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the bearer token that the service wants."""
 _TIMEOUT_S = 10.0
 _LOCAL = ("127.0.0.1", "localhost", "::1")
