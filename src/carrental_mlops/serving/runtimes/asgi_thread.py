@@ -10,6 +10,7 @@ from typing import Any
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.app import App, Headers
 
+_STOP_S = 20
 Message = MutableMapping[str, Any]
 
 
@@ -44,7 +45,7 @@ class AsgiThread:
 
     def stop(self) -> None:
         """Stop the application, and then its thread."""
-        self.wait(self._tell("lifespan.shutdown"))
+        asyncio.run_coroutine_threadsafe(self._tell("lifespan.shutdown"), self._loop).result(_STOP_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -6,6 +6,7 @@ in Seldon's parameter `model_uri`. It answers Seldon's own protocol, and Open In
 
 from __future__ import annotations
 
+import atexit
 import logging
 import time
 from collections.abc import Mapping
@@ -41,6 +42,7 @@ class Model:
         app = open_bundle(self._bundle)
         self._endpoint, self._running = app.endpoint, AsgiThread(app)
         self._running.start()
+        atexit.register(self._running.stop)
 
     def predict_raw(self, message: Any) -> Any:
         """The endpoint's answer in Seldon's protocol.
