@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import SERVICE_NAME, SERVICE_VERSION, Resource
@@ -48,7 +49,7 @@ class Traces:
 
     def start(self) -> None:
         """Open the queue and its thread, in the process that answers."""
-        logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+        logging.getLogger(OTLPSpanExporter.__module__).addFilter(_seldom)
         sampler = ParentBased(TraceIdRatioBased(self._ratio))
         limits = SpanLimits(max_span_attributes=16, max_span_attribute_length=256)
         self._provider = TracerProvider(
@@ -107,6 +108,25 @@ class Traces:
         span = self._tracer.start_span(self._name, context, SpanKind.SERVER, self._attributes)
         ours = span.get_span_context()
         return Traced(f"00-{ours.trace_id:032x}-{ours.span_id:016x}-{ours.trace_flags:02x}", span)
+
+
+class _Seldom(logging.Filter):
+    """Errors of the exporter, once a minute; it tells each batch that the collector did not take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this record is told."""
+        now = time.monotonic()
+        if record.levelno < logging.ERROR or now < self._next:
+            return False
+        self._next = now + 60
+        return True
+
+
+_seldom = _Seldom()
 
 
 class _Sampled(RandomIdGenerator):

@@ -146,7 +146,9 @@ def test_the_share_that_is_kept_is_the_ratio_and_the_sampler_agrees() -> None:
     assert decisions == {Decision.RECORD_AND_SAMPLE}
 
 
-def test_with_the_collector_down_or_hanging_answers_go_on_and_the_queue_is_bounded(traced: Any, payment: Any) -> None:
+def test_with_the_collector_down_or_hanging_answers_go_on_and_the_queue_is_bounded(
+    traced: Any, payment: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         client = traced(f"http://127.0.0.1:{hanging.getsockname()[1]}/v1/traces", 1.0)
         slowest = 0.0
@@ -163,6 +165,7 @@ def test_with_the_collector_down_or_hanging_answers_go_on_and_the_queue_is_bound
         started = time.perf_counter()
         traces.stop()
         assert time.perf_counter() - started < 4
+        assert len([r for r in caplog.records if "Failed to export" in r.message]) <= 1
 
 
 def test_what_waits_is_sent_when_the_service_stops(collector: Collector) -> None:
