@@ -16,7 +16,7 @@ from carrental_mlops.loadtest.junit import junit
 from carrental_mlops.loadtest.k6 import K6Run, Measured
 from carrental_mlops.loadtest.scenario import MIN_SAMPLES, Scenario
 from carrental_mlops.loadtest.target import Target
-from carrental_mlops.loadtest.verdict import Verdict
+from carrental_mlops.loadtest.verdict import Verdict, checks_of
 
 _TEMPLATE = "report.html.jinja"
 
@@ -42,16 +42,9 @@ class Record:
 
     @property
     def held_rps(self) -> int | None:
-        """Highest rate of a step that kept the p99 and the error rate and dropped nothing; None where none did."""
+        """Highest rate of a step in which every check held, judged or not; None where there was none."""
         limits = self.scenario.limits
-        held = [
-            m.step.rps
-            for m in self.run.measured
-            if m.good >= MIN_SAMPLES
-            and m.p99_ms <= limits.p99_ms
-            and m.error_rate <= limits.error_rate
-            and not m.dropped
-        ]
+        held = [m.step.rps for m in self.run.measured if all(check.passed for check in checks_of(m, limits))]
         return max(held, default=None)
 
     def notes(self) -> list[str]:

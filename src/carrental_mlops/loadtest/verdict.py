@@ -60,7 +60,7 @@ def judge(scenario: Scenario, run: K6Run, same_model: bool = True) -> Verdict:
         if measured is None:
             checks.append(Check(step.name, "measured", "nothing was measured", False))
         else:
-            checks += _of_step(measured, scenario.limits)
+            checks += checks_of(measured, scenario.limits)
     verdict = Verdict(tuple(checks))
     if run.crossed and verdict.passed:
         crossed = Check("run", "thresholds", "k6 says that a threshold was crossed; the figures do not show it", False)
@@ -73,7 +73,8 @@ def allowed_late_ms(limits: Limits) -> float:
     return max(_LATE_MS, limits.p99_ms / 10)
 
 
-def _of_step(m: Measured, limits: Limits) -> Iterator[Check]:
+def checks_of(m: Measured, limits: Limits) -> Iterator[Check]:
+    """What has to hold in one step."""
     part, wanted = m.step.name, m.planned * _RATE_SLACK - 1
     yield Check(part, "rps", f"{m.rps:.1f} requests/s sent of {m.step.rps} planned", m.sent > 0 and m.sent >= wanted)
     yield Check(part, "dropped", f"{m.dropped} requests were due and not sent, 0 allowed", m.dropped == 0)
