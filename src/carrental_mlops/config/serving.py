@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from carrental_mlops.config.frozen import Frozen
+
+
+def _off(value: Any) -> Any:
+    """YAML reads an `off` without quotes as False."""
+    return "off" if value is False else value
 
 
 class OnlineFeatures(Frozen):
@@ -35,7 +40,7 @@ class OnlineFeatures(Frozen):
 class Audit(Frozen):
     """What is kept of each answer."""
 
-    kind: Literal["durable", "best_effort", "off"] | None = None
+    kind: Annotated[Literal["durable", "best_effort", "off"] | None, BeforeValidator(_off)] = None
     """`durable`: on disk before the answer, a full disk refuses (503); `best_effort`: bounded, drops are counted.
     Unset: durable for tier 1 and 2, best_effort for tier 3."""
     clear: tuple[str, ...] = ()
@@ -84,7 +89,7 @@ class Auth(Frozen):
     """Identity header (peer)."""
     peers: tuple[str, ...] = ()
     """Addresses or networks (CIDR) that may set `header` (peer)."""
-    dependencies: Literal["off", "known", "any"] = "known"
+    dependencies: Annotated[Literal["off", "known", "any"], BeforeValidator(_off)] = "known"
     """Who is told the versions of the installed packages by `/v2?dependencies=true`: nobody, whoever authenticated,
     or anybody."""
 

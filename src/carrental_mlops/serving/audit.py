@@ -149,7 +149,7 @@ class DurableTrail:
     async def _age(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            await self._loop.run_in_executor(self._disk, _rotate, self._events, self._inputs)
+            await self._loop.run_in_executor(self._disk, _rotate, _files(self._events, self._inputs))
 
 
 class BestEffortTrail:
@@ -211,10 +211,7 @@ class BestEffortTrail:
         while not self._stop.wait(_PAUSE) or self._queue:
             while self._queue:
                 self._flush([self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))])
-            try:
-                _rotate(self._events, self._inputs)
-            except OSError as error:
-                log.error("a file of the audit could not be closed: %s", error)
+            _rotate(_files(self._events, self._inputs))
 
     def _flush(self, events: list[Event]) -> None:
         try:
@@ -236,9 +233,12 @@ def _files(events: Segments, inputs: Inputs | None) -> tuple[Segments, ...]:
     return (events, inputs.segments) if inputs else (events,)
 
 
-def _rotate(events: Segments, inputs: Inputs | None) -> None:
-    for segments in _files(events, inputs):
-        segments.rotate()
+def _rotate(files: tuple[Segments, ...]) -> None:
+    for segments in files:
+        try:
+            segments.rotate()
+        except OSError as error:
+            log.error("a file of the audit could not be closed: %s", error)
 
 
 def _ready(folder: Path) -> None:
