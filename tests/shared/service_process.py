@@ -28,7 +28,7 @@ owner: risk@example.com
 tier: 1
 columns: {id: payment_id, time: paid_at, label: is_fraud, entities: []}
 slo: {p99_ms: 900, rps: 200, error_rate: 0.001}
-serving: {audit: {kind: "off"}, drain_s: 1}
+serving: {audit: {kind: "off"}, drain_s: 1, deadline_ms: 60000}
 """
 _SERVICE = """
 import time
@@ -129,9 +129,10 @@ class ServiceProcess:
             time.sleep(0.02)
 
     def workers(self) -> list[int]:
-        """Process ids of its workers."""
+        """Process ids of its workers, the one with the most connections first."""
         found = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(number) for number in found if b"--worker" in Path(f"/proc/{number}/cmdline").read_bytes()]
+        workers = [int(number) for number in found if b"--worker" in Path(f"/proc/{number}/cmdline").read_bytes()]
+        return sorted(workers, key=lambda number: -len(os.listdir(f"/proc/{number}/fd")))  # noqa: PTH208, names alone
 
     def resident_mb(self) -> float:
         """Resident memory of the first process (MB)."""

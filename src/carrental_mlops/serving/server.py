@@ -31,9 +31,10 @@ log = logging.getLogger("carrental_mlops.serving")
 _LAST_ONES_S = 0.5
 """From nobody is let in to the close: for those in the kernel's queue to send their request."""
 _SO_ATTACH_FILTER = 26
-_ACCEPTS = 16
+_ACCEPTS, _ACCEPTS_OF_MANY = 16, 2
 """Connections accepted in one turn of the event loop. libuv accepts one a descriptor, so that under overload those not
-yet accepted would wait where the queue does not see them, and be answered late instead of refused."""
+yet accepted would wait where the queue does not see them, and be answered late instead of refused. Fewer for each of
+several workers, or the first to wake takes all."""
 
 
 class Server(uvicorn.Server):
@@ -113,7 +114,8 @@ def serve(app: App, listener: socket.socket) -> None:
         CrmError: what the answers need is not there.
     """
     try:
-        Server(config_of(app), app).run([listener, *(listener.dup() for _ in range(_ACCEPTS - 1))])
+        accepts = _ACCEPTS if app.endpoint.settings.workers == 1 else _ACCEPTS_OF_MANY
+        Server(config_of(app), app).run([listener, *(listener.dup() for _ in range(accepts - 1))])
     except SystemExit:
         if isinstance(app.failure, CrmError):
             raise app.failure from None
