@@ -33,7 +33,7 @@ tier: 1
 columns: {id: payment_id, time: paid_at, label: is_fraud, entities: []}
 serving: {deadline_ms: 20000, drain_s: 1, audit: {clear: [customer_id]}}
 """
-_SERVICE = '''
+_SERVICE = """
 from datetime import datetime
 
 import numpy as np
@@ -67,7 +67,7 @@ class PaymentService(ModelService):
 
     def rules(self, *, columns):
         return {"known_thief": columns["customer_id"] == 13}
-'''
+"""
 
 
 def make_repo(folder: Path) -> Path:

@@ -15,6 +15,7 @@ from carrental_mlops.serving.app import App, server_metadata
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
 from carrental_mlops.serving.oip import tensors
 from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.traceparent import passed_on
 
 log = logging.getLogger("carrental_mlops.serving")
 
@@ -121,8 +122,9 @@ class GrpcServer:
         self._hold_model(request.model_name, request.model_version)
         endpoint = self._endpoint
         inference = tensors.read(request, endpoint.signature.names, endpoint.settings.max_rows)
-        trace = next((value for name, value in metadata if name == "traceparent"), None)
-        event, outputs = await endpoint.answer(inference, started, trace, caller)
+        header = next((value for name, value in metadata if name == "traceparent"), None)
+        traced = passed_on(header.encode()) if header else None
+        event, outputs = await endpoint.answer(inference, started, traced.traceparent if traced else None, caller)
         identity, raw = endpoint.identity, bool(request.raw_input_contents)
         return tensors.write(inference, event.id, identity.name, identity.version, outputs, event.flags, raw)
 

@@ -16,6 +16,7 @@ import pytest
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.endpoint import Stored
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
+from carrental_mlops.serving.refusal import Refusal
 
 
 def free_port() -> int:
@@ -251,3 +252,39 @@ def _at_once(client: Grpc, count: int) -> list[Any]:
     for call in calls:
         call.code()
     return calls
+
+
+class KnownToken:
+    """A door that lets one token in."""
+
+    async def start(self) -> None:
+        """Nothing to open."""
+
+    async def caller(self, headers: Sequence[tuple[bytes, bytes]], client: tuple[str, int] | None) -> str:
+        """`tests`, for the token."""
+        if (b"authorization", b"Bearer of-the-tests") not in headers or client is None or client[0] != "127.0.0.1":
+            raise Refusal(401, "who asks?")
+        return "tests"
+
+
+def test_callers_are_held_to_the_door_and_their_trace_is_passed_on(called: Callable[..., Grpc], make_app: Any) -> None:
+    app = make_app(grpc_port=free_port())
+    app.door, kept = KnownToken(), []
+
+    class Kept:
+        async def start(self) -> None: ...
+        async def stop(self) -> None: ...
+        async def keep(self, event: Any) -> None:
+            kept.append((event.caller, event.trace))
+
+    app.endpoint.trail = Kept()
+    client = called(app)
+    assert client.refused(message())[0] is grpc.StatusCode.UNAUTHENTICATED
+    with pytest.raises(grpc.RpcError):
+        client.send("ServerMetadata", b"")
+    client.send("ServerReady", b"")
+    trace = f"00-{'1' * 32}-{'2' * 16}-01"
+    known = ("authorization", "Bearer of-the-tests")
+    client.infer(message(), metadata=[known, ("traceparent", trace)])
+    client.infer(message(), metadata=[known, ("traceparent", "nonsense")])
+    assert kept == [("tests", trace), ("tests", None)]
