@@ -40,9 +40,9 @@ def children(pid: int) -> list[int]:
 
 
 def test_a_service_that_ends_while_it_is_loaded_fails(service: Running, repo: Path) -> None:
-    timer = threading.Timer(5, service.process.kill)
+    timer = threading.Timer(9, service.process.kill)
     timer.start()
-    done = crm(repo, "loadtest", service.url, "--rows", "payments.jsonl", "--duration", "8s", "--json")
+    done = crm(repo, "loadtest", service.url, "--rows", "payments.jsonl", "--duration", "14s", "--json")
     timer.join()
     assert done.returncode == 5
     told = json.loads(done.stdout)
@@ -104,11 +104,11 @@ def test_a_stall_is_seen_by_every_request_that_was_due_in_it(service: Running, r
 
 def test_arrivals_that_nobody_is_free_to_send_fail(service: Running, repo: Path) -> None:
     """The service is stopped by a signal and goes on later: requests wait, and those that are due are dropped."""
-    stop = threading.Timer(5, lambda: service.process.send_signal(signal.SIGSTOP))
-    go_on = threading.Timer(9, lambda: service.process.send_signal(signal.SIGCONT))
+    stop = threading.Timer(8, lambda: service.process.send_signal(signal.SIGSTOP))
+    go_on = threading.Timer(12, lambda: service.process.send_signal(signal.SIGCONT))
     stop.start()
     go_on.start()
-    arguments = ("--rows", "payments.jsonl", "--duration", "10s", "--rps", "200", "--set", "slo.p99_ms=100", "--json")
+    arguments = ("--rows", "payments.jsonl", "--duration", "14s", "--rps", "200", "--set", "slo.p99_ms=100", "--json")
     done = crm(repo, "loadtest", service.url, *arguments)
     go_on.join()
     assert done.returncode == 5
