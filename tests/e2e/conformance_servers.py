@@ -149,10 +149,10 @@ def environment(name: str, requirements: Path, *packages: str) -> Path:
     if stamp.is_file() and stamp.read_text() == wanted:
         return python
     uv = os.environ.get("CRM_UV") or shutil.which("uv") or str(Path(sys.executable).with_name("uv"))
-    hashed = ["--require-hashes"] if "--hash=" in requirements.read_text() else []
+    install = ["sync", "--require-hashes"] if "--hash=" in requirements.read_text() else ["install", "-r"]
     commands = [
         [uv, "venv", "--clear", "--quiet", "--python", sys.executable, str(folder)],
-        [uv, "pip", "install", "--quiet", "--python", str(python), *hashed, "-r", str(requirements)],
+        [uv, "pip", *install, str(requirements), "--quiet", "--python", str(python)],
         *([[uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", *packages]] if packages else []),
     ]
     for command in commands:
