@@ -31,7 +31,7 @@ $(UV):
 
 setup: .venv/.synced ## create .venv
 
-demo: setup ## the main job on embedded defaults: new repo, training, champion, batch; DATA=FILE uses your own
+demo: setup ## the main job on embedded defaults: new repo, training, champion, batch, service, load test; DATA=FILE uses your own
 	@$(PY) examples/demo.py $(if $(DATA),--data "$(DATA)")
 
 lint: setup

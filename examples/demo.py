@@ -1,4 +1,5 @@
-"""`make demo`: a new model repo, its training pipeline on ZenML, MLflow and Feast, a batch scored by the champion.
+"""`make demo`: a new model repo, its training pipeline on ZenML, MLflow and Feast, a batch scored by the champion,
+and the champion as a service: asked over the network, load tested against its SLO, stopped.
 
     python examples/demo.py                     # simulated payments
     python examples/demo.py --data FILE         # your own file; its mapping: examples/mappings/<name>.yaml or --mapping
@@ -16,6 +17,8 @@ import sys
 import time
 from pathlib import Path
 from typing import Any
+
+from demo_service import problems, serve, told
 
 Run = dict[str, Any]
 
@@ -84,7 +87,11 @@ def main() -> None:
         refused(repo, training)
         sys.exit(REFUSED)
     batch = json.loads(crm("run", "batch_inference", "--json", cwd=repo))
-    summary(repo, training, batch, time.monotonic() - started)
+    crm("run", "features", "--json", cwd=repo)
+    served = serve(CRM, repo, crm)
+    summary(repo, training, batch, time.monotonic() - started, told(served, ROOT))
+    if wrong := problems(served):
+        sys.exit("\n".join(wrong))
 
 
 def refused(repo: Path, training: Run) -> None:
@@ -102,8 +109,8 @@ def report(repo: Path, training: Run) -> Path:
     return repo / ".crm" / "reports" / f"{training['run_id']}.html"
 
 
-def summary(repo: Path, training: Run, batch: Run, seconds: float) -> None:
-    """What was done, what the model is worth, where each thing lies."""
+def summary(repo: Path, training: Run, batch: Run, seconds: float, service: str) -> None:
+    """What was done, what the model is worth, what the service answered, where each thing lies."""
     import pandas as pd
 
     metrics = training["metrics"]
@@ -124,9 +131,12 @@ What the model is worth, on {metrics["rows_test"]:,.0f} later rows it never saw
   at its threshold: precision {metrics["precision"]:.2f}, recall {metrics["recall"]:.2f}
   errors cost {metrics["cost_eur_per_1000"]:,.0f} EUR per 1,000 payments
 
+{service}
+
 Where things lie
   report       {report(repo, training).relative_to(ROOT)}
   predictions  {predictions.relative_to(ROOT)}
+  load test    {repo.relative_to(ROOT)}/.crm/loadtests
   MLflow       .venv/bin/mlflow ui --backend-store-uri {training["urls"]["mlflow"]}
   next         cd {repo.relative_to(ROOT)} && ../../.venv/bin/crm hooks""")
 

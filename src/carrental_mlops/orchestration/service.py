@@ -14,8 +14,8 @@ from urllib.parse import unquote, urlparse
 
 from carrental_mlops.assets import asset_dir
 from carrental_mlops.core.repo import ModelRepo
-from carrental_mlops.errors import ConfigError, PlatformError
-from carrental_mlops.files import whole_file
+from carrental_mlops.errors import ConfigError, DataError, PlatformError
+from carrental_mlops.files import file_digest, locked, whole_file
 from carrental_mlops.serving.endpoint import Identity
 from carrental_mlops.serving.load import Bundle
 
@@ -35,8 +35,35 @@ def make_bundle(repo: ModelRepo, version: str | None = None) -> Bundle:
     Raises:
         ConfigError: there is no champion, or no such version.
         DataError: the files are not what was registered.
-        PlatformError: the registry does not answer.
+        PlatformError: the registry does not answer; the mend names the bundles that were fetched before.
     """
+    fetched = repo.root / ".crm" / "serving"
+    try:
+        return _fetched(repo, version, fetched)
+    except PlatformError as error:
+        last = max(fetched.glob("*/bundle.json"), key=lambda path: path.stat().st_mtime, default=None)
+        if last is None:
+            raise
+        again = f"crm serve --bundle {last.parent.relative_to(repo.root)}, the last one that was fetched"
+        raise PlatformError(error.what, f"{error.fix}; or {again}", error.retryable) from error
+
+
+def bundle_at(repo: ModelRepo, folder: Path) -> Bundle:
+    """The bundle in `folder`; no registry is asked.
+
+    Raises:
+        DataError: there is none, or it is another service's.
+    """
+    bundle = Bundle.read(folder.resolve())
+    if bundle.identity.name != repo.config.service:
+        raise DataError(
+            f"{folder} holds the model of {bundle.identity.name}, this repo's service is {repo.config.service}",
+            "name a folder below .crm/serving of this repo",
+        )
+    return bundle
+
+
+def _fetched(repo: ModelRepo, version: str | None, into: Path) -> Bundle:
     from carrental_mlops.integrations.mlflow_registry import registry_for
 
     registry = registry_for(repo.context())
@@ -52,12 +79,25 @@ def make_bundle(repo: ModelRepo, version: str | None = None) -> Bundle:
                 f"model {repo.config.service} has no version {version}", f"choose one of: {', '.join(known) or 'none'}"
             )
         digest = known[version]
-    folder = repo.root / ".crm" / "serving" / f"{version}-{digest[:12]}"
-    if not (folder / "model.json").is_file():
+    folder = into / f"{version}-{digest[:12]}"
+    if not _whole(folder, digest):
         registry.fetch(version, folder)
     bundle = Bundle(folder, Identity(repo.config.service, version, digest), _online(repo.root))
     bundle.write()
     return bundle
+
+
+def _whole(folder: Path, digest: str) -> bool:
+    """Whether `folder` holds every byte of the model that `digest` names."""
+    manifest = folder / "model.json"
+    try:
+        if file_digest(manifest) != digest:
+            return False
+        return all(
+            file_digest(folder / name) == said for name, said in json.loads(manifest.read_text())["files"].items()
+        )
+    except FileNotFoundError:
+        return False
 
 
 def _online(root: Path) -> dict[str, object] | None:
@@ -74,17 +114,23 @@ def environment(root: Path) -> Path:
         ConfigError: uv is not there.
         PlatformError: uv failed.
     """
+    folder = root / ".venvs" / "serving"
+    with locked(folder.with_name("serving.lock"), timeout_s=600):
+        return _synced(root, folder)
+
+
+def _synced(root: Path, folder: Path) -> Path:
     wanted = root / "requirements" / _REQUIREMENTS
     requirements = wanted if wanted.is_file() else asset_dir("requirements") / _REQUIREMENTS
-    package = _package()
-    folder = root / ".venvs" / "serving"
+    package, recorded = _package()
     python, stamp = folder / "bin" / "python", folder / _STAMP
-    state = hashlib.sha256(requirements.read_bytes() + " ".join(package).encode() + sys.version.encode()).hexdigest()
+    state = hashlib.sha256(
+        requirements.read_bytes() + " ".join(package).encode() + recorded.encode() + sys.version.encode()
+    ).hexdigest()
     if python.is_file() and stamp.is_file() and stamp.read_text() == state:
         return python
     uv = _uv()
-    if not python.is_file():
-        _run(uv, "venv", "--python", sys.executable, "--no-python-downloads", str(folder))
+    _run(uv, "venv", "--clear", "--python", sys.executable, "--no-python-downloads", str(folder))
     _run(uv, "pip", "sync", "--python", str(python), "--require-hashes", str(requirements))
     _run(uv, "pip", "install", "--python", str(python), "--no-deps", *package)
     with whole_file(stamp) as draft:
@@ -99,15 +145,17 @@ def command(python: Path, repo: ModelRepo, bundle: Bundle, env: str | None, sets
     return [str(python), "-m", module, "--repo", str(repo.root), "--bundle", str(bundle.folder), *options]
 
 
-def _package() -> list[str]:
-    """How uv installs this very package: the checkout or wheel that it came from, else its version."""
+def _package() -> tuple[list[str], str]:
+    """How uv installs this very package (the checkout or wheel that it came from, else its version); its files."""
     distribution = metadata.distribution("carrental-mlops")
+    recorded = distribution.read_text("RECORD") or ""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     if origin.get("url", "").startswith("file:"):
         path = unquote(urlparse(origin["url"]).path)
         if Path(path).exists():
-            return ["--editable", path] if origin.get("dir_info", {}).get("editable") else [path]
-    return [f"carrental-mlops=={distribution.version}"]
+            editable = origin.get("dir_info", {}).get("editable")
+            return (["--editable", path] if editable else ["--reinstall", path]), recorded
+    return [f"carrental-mlops=={distribution.version}"], recorded
 
 
 def _uv() -> str:

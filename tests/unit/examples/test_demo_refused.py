@@ -24,6 +24,7 @@ if sys.argv[1] == "run":
 def test_a_refused_model_ends_the_demo_with_the_verdict_and_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.syspath_prepend(DEMO.parent)
     spec = importlib.util.spec_from_file_location("demo_script", DEMO)
     assert spec and spec.loader
     demo = importlib.util.module_from_spec(spec)
