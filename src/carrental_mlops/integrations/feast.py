@@ -109,8 +109,9 @@ def _entity_rows(
     feature_set: Features, rows: pd.DataFrame, columns: Columns, views: Iterable[Any] | None
 ) -> pd.DataFrame:
     keys = {h.entity for h in feature_set.history}
-    for view in views or ():
-        keys.update(key for key in getattr(view, "join_keys", ()) if key in rows.columns)
+    for thing in views or ():  # a view knows its keys only where its schema names them; its entities always do
+        joins = (*getattr(thing, "join_keys", ()), getattr(thing, "join_key", None))
+        keys.update(key for key in joins if key in rows.columns)
     if missing := [name for name in (columns.time, *sorted(keys)) if name not in rows.columns]:
         raise DataError(
             f"join: rows lack {missing}, found {sorted(map(str, rows.columns))}",
