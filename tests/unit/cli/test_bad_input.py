@@ -28,6 +28,16 @@ IN_A_REPO = [
     ("debug", "latest", "count"),
     ("reproduce", "tiny@1"),
     ("report", "open", "--print"),
+    ("serve",),
+    ("serve", "--bundle", "fetched"),
+    ("loadtest", "--dry-run"),
+    ("client", "python"),
+    ("client", "typescript"),
+    ("audit", "show"),
+    ("audit", "get", "a1"),
+    ("audit", "ship", "--once"),
+    ("audit", "prune"),
+    ("replay", "--model", "champion"),
 ]
 """Commands that read a model repo, with arguments that a good repo would take."""
 FREE = [
@@ -39,6 +49,8 @@ FREE = [
     ("hooks",),
     ("doctor",),
     ("version",),
+    ("k6", "build"),
+    ("audit", "key", "key"),
 ]
 UNKNOWN = [
     ("templates", "show", "frod"),
@@ -59,6 +71,10 @@ UNKNOWN = [
     ("run", "counting", "--env", "prdo"),
     ("reproduce", "tiny"),
     ("report", "open", "--print"),
+    ("serve", "--env", "prdo"),
+    ("serve", "--set", "serving.prot=1"),
+    ("serve", "--bundle", "nowhere"),
+    ("serve", "--bundle", "nowhere", "--version", "1"),
 ]
 BROKEN = {
     "not YAML": "service: [\n",
