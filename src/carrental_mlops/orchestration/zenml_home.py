@@ -26,6 +26,7 @@ _ENVIRONMENT = {
     "ZENML_SUPPRESS_UPDATE_NOTIFICATIONS": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "1",
+    "UV_NO_CACHE": "true",  # ZenML lists the installed packages through uv, whose cache lies in HOME
 }
 _MADE = "made"
 """File in a home whose store is whole."""
