@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, final
 
 from carrental_mlops.config.models import Feast
+from carrental_mlops.config.serving import Serving
 from carrental_mlops.core import Step, StepConfig
 from carrental_mlops.data.aggregate import FeatureTables
 from carrental_mlops.data.features import FeatureSet
@@ -28,6 +29,8 @@ class MaterialiseConfig(StepConfig):
     """Which online store the snapshots go to."""
 
     feast: Feast = Feast()
+    """Filled from the top level of crm.yaml."""
+    serving: Serving = Serving()
     """Filled from the top level of crm.yaml."""
 
 
@@ -56,5 +59,6 @@ class MaterialiseStep(Step):
             views = own_views(self.feature_set)
             done = materialise(self.context, self.feature_set, tables.tables, views, self.config.feast.online)
             rows |= {view: made.entities for view, made in done.items() if view not in rows}
-            prove_online(self.context, self.feature_set, tables, self.config.feast.online)
+            if self.config.serving.features.source != "request":
+                prove_online(self.context, self.feature_set, tables, self.config.feast.online)
         return Materialisation(self.context.stores, rows)

@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from carrental_mlops.config.serving import OnlineFeatures, Serving
 from carrental_mlops.core.context import Context
 from carrental_mlops.data.aggregate import FeatureTables
 from carrental_mlops.data.features import FeatureSet, History
 from carrental_mlops.errors import DataError
 from carrental_mlops.integrations import feast as crm_feast
 from carrental_mlops.integrations import feast_manifest
+from carrental_mlops.steps.materialise import MaterialiseConfig, MaterialiseStep
 from carrental_mlops.steps.online_proof import prove_online
 
 pytestmark = pytest.mark.slow
@@ -94,3 +96,16 @@ def test_a_view_of_two_keys_is_refused(context: Context, tmp_path: Path) -> None
     crm_feast.materialise(context, TwoKeys, {}, [*keys, view])
     with pytest.raises(DataError, match="one key"):
         prove_online(context, TwoKeys, FeatureTables({}))
+
+
+class Materialise(MaterialiseStep):
+    feature_set = Features
+
+
+def test_a_service_whose_callers_send_the_features_needs_no_proof(tmp_path: Path) -> None:
+    context = Context(root=tmp_path, stores=True, service="fraud-payments")
+    features = OnlineFeatures(source="request")
+    Materialise(MaterialiseConfig(serving=Serving(features=features)), context).run(tables=tables())
+    assert not (tmp_path / ".crm" / "feast" / "online.json").exists()
+    Materialise(MaterialiseConfig(), context).run(tables=tables())
+    assert manifest(context)["views"]
