@@ -12,11 +12,12 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 ROWS = 20
-"""Requests sent one by one."""
+"""Requests sent one by one, at least."""
 START_S = 600
 """The first start also makes the service's environment."""
 _COUNTED = re.compile(r'^crm_requests_total\{code="(\d+)".*\} (\S+)$', re.M)
@@ -104,6 +105,12 @@ def real_rows(repo: Path) -> Path:
     return path
 
 
+def newest(rows: Path, time: str) -> datetime:
+    import pandas as pd
+
+    return pd.read_parquet(rows)[time].max().to_pydatetime()
+
+
 def serve(crm: Path, repo: Path, call: Callable[..., str]) -> dict[str, Any]:
     """What the champion of `repo` answered over the network, alone and under load.
 
@@ -121,7 +128,8 @@ def serve(crm: Path, repo: Path, call: Callable[..., str]) -> dict[str, Any]:
     with started(crm, repo) as service:
         target = target_at(service.url, config.service)
         path = f"/v2/models/{config.service}/infer"
-        answers = [json.loads(service.ask(path, "{" + body)) for body in bodies(from_file(rows), target.fields)[-ROWS:]]
+        asked = bodies(from_file(rows), target.fields)
+        answers = [json.loads(service.ask(path, "{" + body)) for body in asked[:: max(1, len(asked) // ROWS)]]
         load = json.loads(
             call("loadtest", service.url, "--profile", "load", "--duration", "20s", "--rows", str(rows), "--json",
                  cwd=repo, ok=(0, 5))
@@ -135,6 +143,8 @@ def serve(crm: Path, repo: Path, call: Callable[..., str]) -> dict[str, Any]:
         "digest": target.digest,
         "ready_s": service.ready_s,
         "answers": [{o["name"]: o["data"][0] for o in answer["outputs"]} | {"id": answer["id"]} for answer in answers],
+        "flags": sorted({flag for answer in answers for flag in answer.get("parameters", {}).get("flags", [])}),
+        "until": newest(rows, config.columns.time),
         "load": load,
         "answered": counted["200"],
         "late": counted.get("504", 0),
@@ -158,6 +168,8 @@ The champion as a service
   model      version {served["version"]}, digest {served["digest"]}
   answers    {len(answers)} payments asked over HTTP, {blocked} of them blocked
   one        {one["decision"]}, score {one["score"]:.3f}, reason {one["reason"] or "none"}; crm audit get {one["id"]}
+  features   by entity id from the online store, flags {" ".join(served["flags"]) or "none"}
+             (the payments end on {served["until"]:%d %B %Y})
   loaded     {most["sent_rps"]:.0f} requests/s, p50 {most["p50_ms"]:.1f}, p99 {most["p99_ms"]:.1f} ms, {_failed(most)}
   SLO        {slo["rps"]:.0f} requests/s, p99 {slo["p99_ms"]:.0f} ms, {_failed(slo)}: {verdict(load)}
   audit      {served["audited"]:,} events for {served["answered"]:,} answers{late}, {served["audit"].relative_to(root)}
