@@ -195,6 +195,7 @@ end
         peer.rps.append(found["rps"])
         peer.p50.append(found["p50"])
         peer.p99.append(found["p99"])
+        print(f"{peer.name}: {found['rps']:.0f}/s, {peer.cpu_us[-1]:.0f} µs CPU", file=sys.stderr, flush=True)
 
 
 def report(found: list[Peer]) -> None:
@@ -275,7 +276,18 @@ def ask(url: str, sent: object) -> dict[str, list[dict[str, list[float]]]]:
 
 def wrk(url: str, script: Path, seconds: int) -> dict[str, float]:
     """What `script` wrote: n, rps, p50 and p99 (ms), bad."""
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", "--latency", "-s", str(script), url]
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{CONNECTIONS}",
+        f"-d{seconds}s",
+        "--timeout",
+        "20s",
+        "--latency",
+        "-s",
+        str(script),
+        url,
+    ]
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = {k: float(v) for k, v in re.findall(r"(\w+)=([\d.]+)", out[out.index("RES") :])}
     if found["bad"]:
