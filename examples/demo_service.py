@@ -10,7 +10,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -63,9 +63,16 @@ def started(crm: Path, repo: Path) -> Iterator[Service]:
         wait_ready(service)
         yield service
     finally:
+        close(process)
+
+
+def close(process: subprocess.Popen[bytes]) -> None:
+    """Ctrl-C for a service, or for one that is still being set up; a kill where that is not heard."""
+    for number in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is None:
-            process.kill()
-            process.wait()
+            process.send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(20)
 
 
 def free_port() -> int:
