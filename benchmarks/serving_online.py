@@ -161,7 +161,7 @@ def environment() -> Path:
         uv, python = ROOT / ".tools" / "bin" / "uv", folder / "bin" / "python"
         wall([uv, "venv", "--quiet", "--clear", "--python", sys.executable, folder])
         packages = ["mlserver>=1.7", "feast[redis]>=0.63", "lightgbm>=4.6"]
-        wall([uv, "pip", "install", "--quiet", "--python", python, *packages])
+        wall([uv, "pip", "install", "--compile-bytecode", "--quiet", "--python", python, *packages])
         (folder / "ready").touch()
     return folder / "bin"
 
