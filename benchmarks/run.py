@@ -13,7 +13,16 @@ from pathlib import Path
 from measure import ROOT
 
 HERE = Path(__file__).parent
-NAMES = ("startup", "first_run", "step_cost", "first_training", "historical_join", "batch_scoring")
+NAMES = (
+    "startup",
+    "first_run",
+    "step_cost",
+    "first_training",
+    "historical_join",
+    "batch_scoring",
+    "serving_http",
+    "serving_grpc",
+)
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 

@@ -88,8 +88,8 @@ class Filled:
         self.metrics = Metrics("fraud-payments", "1", "d" * 64)
 
     def reader(self, redis_url: str | None = None, **policy: Any) -> OnlineReader:
-        """The service's reader, with time for a busy machine."""
-        settings = OnlineFeatures(**{"budget_ms": 5_000, **policy})
+        """The service's reader, with time for a busy machine; the oldest snapshot is 30 to 54 hours old."""
+        settings = OnlineFeatures(**{"budget_ms": 5_000, "stale_after_hours": 72, **policy})
         return open_reader(self.context.root, self.manifest, settings, redis_url or self.redis_url, self.metrics)
 
     def feast(self, entities: Mapping[str, list[Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import logging
 import time
@@ -33,6 +34,8 @@ Headers = list[tuple[bytes, bytes]]
 _JSON: Headers = [(b"content-type", b"application/json")]
 _BINARY: Headers = [(b"content-type", b"application/octet-stream")]
 _LENGTH = b"inference-header-content-length"
+_HERE = contextlib.nullcontext()
+"""Instead of a timeout, where the body came with its head."""
 _GRACE_S = 20
 """Seconds that gRPC's calls in work have once HTTP's are answered."""
 log = logging.getLogger("carrental_mlops.serving")
@@ -119,7 +122,7 @@ class App:
         self, scope: Scope, receive: Receive, started: float, given: dict[bytes, bytes], traced: Traced | None
     ) -> tuple[int, bytes, Headers]:
         caller = await self.door.caller(scope["headers"], scope["client"]) if self.door else None
-        body = await self._body(given, receive)
+        body = await self._body(given, receive, scope.get("crm.whole", False))
         inference = protocol.read(
             body, self.endpoint.signature.names, self.endpoint.settings.max_rows, _length(given, body)
         )
@@ -142,7 +145,7 @@ class App:
             headers = [*headers, (b"traceparent", trace.encode())]
         return 200, written.body, headers
 
-    async def _body(self, given: dict[bytes, bytes], receive: Receive) -> bytes:
+    async def _body(self, given: dict[bytes, bytes], receive: Receive, whole: bool) -> bytes:
         kind = given.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
         if kind not in (b"application/json", b"application/octet-stream"):
             raise Refusal(415, "content-type must be application/json or application/octet-stream")
@@ -153,7 +156,7 @@ class App:
         if not announced.isdigit() or int(announced) > self._max_body:
             raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
         try:
-            async with asyncio.timeout(self.endpoint.settings.body_timeout_s):
+            async with _HERE if whole else asyncio.timeout(self.endpoint.settings.body_timeout_s):
                 body = await self._received(receive)
         except TimeoutError:
             raise Refusal(408, "the body did not arrive in time") from None

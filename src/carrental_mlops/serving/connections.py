@@ -132,6 +132,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:  # noqa: D102
         self._unfinished, self._seen = False, 0
+        cast("dict[str, Any]", self.scope)["crm.whole"] = True
         super().on_message_complete()
 
     def pause_writing(self) -> None:  # noqa: D102

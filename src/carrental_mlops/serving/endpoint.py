@@ -151,7 +151,8 @@ class Endpoint:
         self._hold_deadline(started)
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
-        scores, columns = self.service.scored({**numbers, **stored.columns} if stored.columns else numbers)
+        checked = {**numbers, **stored.columns} if stored.columns else numbers
+        scores, columns = self.service.scored({}, checked)
         reasons = (
             await self._reasons(scores, columns, started) if self._slow else self.service.explained(scores, columns)
         )

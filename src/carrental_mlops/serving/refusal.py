@@ -8,7 +8,8 @@ class Refusal(Exception):
 
     Args:
         status: 400 unreadable, 401 not known, 403 not told, 404 no such path, 405 method, 408 too slow, 413 too
-            large, 415 content type, 422 a field does not fit, 429 queue full, 503 not ready or not auditable, 504 deadline.
+            large, 415 content type, 422 a field does not fit, 429 queue full, 503 not ready or not auditable,
+            504 deadline.
         message: one sentence for the client; holds no value of the request and nothing of the server's inside.
         field: the field that is wrong, if one is.
     """

@@ -38,8 +38,8 @@ class Segments:
         self._file: int | None = None
         self._size = self._begun_with = 0
 
-    def append(self, lines: bytes) -> None:
-        """On disk when it returns.
+    def append(self, lines: bytes, sync: bool = True) -> None:
+        """On disk when it returns; without `sync` the kernel has it, which outlives the process and not the machine.
 
         Raises:
             OSError: it is not; what was half-written is taken back, and the next call begins a new file.
@@ -49,7 +49,8 @@ class Segments:
             file = self._begin()
         try:
             _write(file, lines)
-            os.fdatasync(file)
+            if sync:
+                os.fdatasync(file)
         except OSError:
             with contextlib.suppress(OSError):
                 os.ftruncate(file, self._size)

@@ -52,7 +52,6 @@ class Signature:
             *(Field(name, "FP64", False) for name in stored),
         )
         self.names = tuple(field.name for field in self.fields)
-        self._required = tuple(field.name for field in self.fields if field.required)
         self._dated = tuple(name for name, kind in plain.items() if kind is datetime)
         self._numeric = tuple(f.name for f in self.fields if f.datatype != "BYTES")
         self._optional = tuple(f.name for f in self.fields if not f.required and f.datatype != "BYTES")
@@ -78,17 +77,17 @@ class Signature:
         Raises:
             Refusal: 422, naming the field.
         """
-        for name in self._required:
-            if name not in columns:
-                raise Refusal(422, f"field `{name}` is missing", name)
-        given = {name: _listed(columns[name]) for name in self.names if name in columns}
+        given = columns
+        if any(type(column) is np.ndarray for column in columns.values()):
+            given = {name: _listed(column) for name, column in columns.items()}
         try:
             values: dict[str, Sequence[Any]] = self._validate(given)
             if self._row_wise is not None:
-                self._row_wise([dict(zip(given, row, strict=True)) for row in zip(*given.values(), strict=True)])
+                self._row_wise([dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)])
         except ValidationError as error:
             raise _refusal(error) from None
-        sent = [name for name in self._numeric if name in values]
+        whole = len(values) == len(self.names)
+        sent = self._numeric if whole else [name for name in self._numeric if name in values]
         if rows == 1:
             table = np.array([values[name][0] for name in sent], dtype=np.float64).reshape(-1, 1)
         else:
@@ -134,5 +133,7 @@ def _seconds(value: datetime | None) -> float:
 def _refusal(error: ValidationError) -> Refusal:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     name, *place = first["loc"]
+    if first["type"] == "missing":
+        return Refusal(422, f"field `{name}` is missing", str(name))
     row = f" in row {place[0]}" if place and place[0] else ""
     return Refusal(422, f"field `{name}`{row}: {first['msg'].lower()}", str(name))

@@ -7,8 +7,9 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-SHARED = "PROMETHEUS_MULTIPROC_DIR"
-"""Environment variable: folder in which workers of one service keep their counters, so that each tells all."""
+SHARED = "CRM_METRICS_FOLDER"
+"""Environment variable: folder in which workers of one service keep their counters, so that each tells all. Its own,
+because `import feast` sets that of the library, PROMETHEUS_MULTIPROC_DIR."""
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
@@ -74,7 +75,7 @@ class Metrics:
         if SHARED not in os.environ:
             return generate_latest(self.registry)
         every = CollectorRegistry()
-        MultiProcessCollector(every)  # type: ignore[no-untyped-call]
+        MultiProcessCollector(every, os.environ[SHARED])  # type: ignore[no-untyped-call]
         return generate_latest(every)
 
 

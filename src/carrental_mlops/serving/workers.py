@@ -46,7 +46,7 @@ def supervise(command: list[str], listener: socket.socket, count: int) -> int:
 class _Parent:
     def __init__(self, command: list[str], listener: socket.socket, count: int, shared: str) -> None:
         self._command, self._listener, self._count = command, listener, count
-        self._environment = os.environ | {SHARED: shared}
+        self._environment = os.environ | {SHARED: shared, "PROMETHEUS_MULTIPROC_DIR": shared}
         self._running: set[asyncio.subprocess.Process] = set()
         self._cold = count
         self._all_warm = asyncio.Event()
