@@ -31,7 +31,7 @@ QUERY = (
     "i % 50 = 0 as is_fraud, 'web' || i % 4 as device from (select generate_series(1, {rows}) i) streamed"
 )
 CHILD = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
@@ -41,7 +41,7 @@ config = IngestConfig(source=sys.argv[1], query=sys.argv[2], password_env="PAYME
 rows = IngestStep(config, Context(root=Path.cwd(), step="ingest")).run()
 print(json.dumps({"rows": len(rows), "sum": int(rows["payment_id"].sum()), "first": str(rows["paid_at"].iloc[0]),
     "dtypes": rows.dtypes.astype(str).to_dict(), "frame": int(rows.memory_usage().sum()),
-    "max_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+    "max_rss": int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024}))
 """
 
 

@@ -190,6 +190,8 @@ class App:
             raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
         if not inflate.eof:
             raise Refusal(400, "the gzip body is cut short")
+        if inflate.unused_data:
+            raise Refusal(400, "the body goes on after its gzip stream")
         return plain
 
     async def _page(self, scope: Scope, send: Send) -> None:

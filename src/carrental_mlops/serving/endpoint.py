@@ -149,6 +149,8 @@ class Endpoint:
             Refusal: 422 naming the field, 503, 504.
         """
         self._hold_deadline(started)
+        if unknown := [name for name in inference.wanted if name not in OUTPUTS]:
+            raise Refusal(422, f"no output `{unknown[0][:256]}`; there are {', '.join(OUTPUTS)}", "outputs")
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
         checked = {**numbers, **stored.columns} if stored.columns else numbers
@@ -172,8 +174,7 @@ class Endpoint:
         )
         self._hold_deadline(started)
         if self.trail is not None:
-            await self.trail.keep(event)
-            self._hold_deadline(started)
+            await self.trail.keep(event)  # on record, so it is given, however late
         outputs: dict[str, tuple[str, Values]] = {
             "score": (OUTPUTS["score"], answer.scores),
             "decision": (OUTPUTS["decision"], answer.decisions.tolist()),

@@ -49,5 +49,7 @@ class SqliteStore:
 
 
 def _seconds(stamp: Any) -> float:
-    """Feast writes UTC as if it were local time."""
+    """Feast writes UTC as if it were local time; as text where another library took over sqlite3's adapters."""
+    if isinstance(stamp, str):
+        return datetime.fromisoformat(stamp).replace(tzinfo=UTC).timestamp()
     return datetime.fromtimestamp(float(stamp)).replace(tzinfo=UTC).timestamp()

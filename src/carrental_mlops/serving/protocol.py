@@ -194,6 +194,8 @@ def _wishes(document: dict[str, Any]) -> tuple[frozenset[str] | bool, tuple[str,
         everything = bool((document.get("parameters") or {}).get("binary_data_output", False))
         outputs = document.get("outputs") or []
         wanted = tuple(output["name"] for output in outputs)
+        if any(type(name) is not str for name in wanted) or len(set(wanted)) != len(wanted):
+            raise Refusal(422, "`outputs` wants each output once, by its name", "outputs")
         binary = {o["name"] for o in outputs if (o.get("parameters") or {}).get("binary_data", everything)}
     except (KeyError, TypeError, AttributeError):
         raise Refusal(422, "`outputs` wants a list of objects with a name", "outputs") from None
@@ -226,9 +228,6 @@ def write(
         version: of the model that answered.
         outputs: name to datatype and (rows,) values.
         parameters: of the reply, such as flags.
-
-    Raises:
-        Refusal: 422, an output is wanted that there is not.
     """
     tensors, tail = [], []
     for name, datatype, values in chosen(inference, outputs):
@@ -264,13 +263,7 @@ def plain(name: str, datatype: str, values: Iterable[Any]) -> list[Any]:
 
 
 def chosen(inference: Inference, outputs: Mapping[str, tuple[str, Values]]) -> list[tuple[str, str, Values]]:
-    """(name, datatype, values) of each output that `inference` wants.
-
-    Raises:
-        Refusal: 422, there is no such output.
-    """
-    if unknown := [name for name in inference.wanted if name not in outputs]:
-        raise Refusal(422, f"no output `{unknown[0]}`; there are {', '.join(outputs)}", "outputs")
+    """(name, datatype, values) of each output that `inference` wants, all of which the endpoint has."""
     return [(name, *outputs[name]) for name in inference.wanted or outputs]
 
 

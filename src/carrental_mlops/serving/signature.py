@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -54,7 +55,9 @@ class Signature:
         self.names = tuple(field.name for field in self.fields)
         self._dated = tuple(name for name, kind in plain.items() if kind is datetime)
         self._numeric = tuple(f.name for f in self.fields if f.datatype != "BYTES")
-        self._optional = tuple(f.name for f in self.fields if not f.required and f.datatype != "BYTES")
+        self._optional = tuple(
+            f.name for f in self.fields if not f.required and (f.datatype != "BYTES" or f.name in self._dated)
+        )
         columns = {n: _column(info, info.is_required()) for n, info in known.items()}
         columns |= {name: NotRequired[list[float | None]] for name in stored}
         typed: Any = TypedDict("Columns", columns)  # type: ignore[misc]
@@ -88,10 +91,14 @@ class Signature:
             raise _refusal(error) from None
         whole = len(values) == len(self.names)
         sent = self._numeric if whole else [name for name in self._numeric if name in values]
-        if rows == 1:
-            table = np.array([values[name][0] for name in sent], dtype=np.float64).reshape(-1, 1)
-        else:
-            table = np.array([values[name] for name in sent], dtype=np.float64)
+        try:
+            if rows == 1:
+                table = np.array([values[name][0] for name in sent], dtype=np.float64).reshape(-1, 1)
+            else:
+                table = np.array([values[name] for name in sent], dtype=np.float64)
+        except OverflowError:
+            name = next(n for n in sent if any(abs(v or 0) > sys.float_info.max for v in values[n]))
+            raise Refusal(422, f"field `{name}` is too large a number", name) from None
         numbers: dict[str, Floats] = dict(zip(sent, table, strict=True))
         for name in self._dated:
             if name in values:

@@ -5,13 +5,26 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from service_process import INFER, PAYMENT, answer, bundle, request_bytes, running, service_repo
+from service_process import (
+    INFER,
+    PAYMENT,
+    ServiceProcess,
+    Tally,
+    answer,
+    bundle,
+    keep_asking,
+    request_bytes,
+    running,
+    service_repo,
+)
 
 _BROKEN = """
     def decide(self, *, scores, columns):
@@ -104,9 +117,34 @@ def test_workers_end_when_their_parent_is_gone(folder: Path) -> None:
             _gone(worker)
 
 
-def _gone(number: int) -> None:
-    import time
+def test_a_worker_that_is_told_to_end_takes_nobody_with_it_and_is_replaced(folder: Path) -> None:
+    sets = ["serving.workers=2", "serving.drain_s=0.2"]
 
+    async def through(service: ServiceProcess, worker: int) -> Tally:
+        stop, tally = asyncio.Event(), Tally()
+        callers = [asyncio.create_task(keep_asking(service.port, stop, tally)) for _ in range(4)]
+        await asyncio.sleep(0.2)
+        os.kill(worker, signal.SIGTERM)
+        await asyncio.to_thread(_gone, worker)
+        stop.set()
+        await asyncio.gather(*callers)
+        return tally
+
+    with running(folder / "repo", folder / "one", sets) as service:
+        for worker in service.workers():
+            tally = asyncio.run(asyncio.wait_for(through(service, worker), 30))
+            assert (tally.lost, set(tally.statuses)) == ([], {200})
+            for _ in range(10):
+                assert service.ask(INFER, PAYMENT)[0] == 200
+        deadline = time.monotonic() + 30
+        while len(service.workers()) < 2:
+            assert time.monotonic() < deadline, service.said
+            time.sleep(0.05)
+        service.process.terminate()
+        assert service.process.wait(30) == 0
+
+
+def _gone(number: int) -> None:
     deadline = time.monotonic() + 20
     while True:
         try:

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 from carrental_mlops.data.model import Model
+from carrental_mlops.data.row_contract import RowContract
 from carrental_mlops.serving.app import App
+from carrental_mlops.serving.signature import Signature
 
 
 @pytest.fixture
@@ -103,6 +105,7 @@ def test_gzip_is_read_and_a_bomb_is_refused(client: Any, payment: dict[str, Any]
     assert client.infer(packed, content_encoding="gzip")[1]["outputs"] == plain
     assert client.infer(gzip.compress(b" " * 50_000_000), content_encoding="gzip")[0] == 413
     assert client.infer(packed[:-9], content_encoding="gzip")[0] == 400
+    assert client.infer(packed + packed, content_encoding="gzip")[0] == 400
     assert client.infer(packed, content_encoding="br")[0] == 415
 
 
@@ -146,3 +149,25 @@ def test_times_without_a_zone_are_utc(client: Any, payment: dict[str, Any]) -> N
     zoned = client.infer(payment)[1]["outputs"]
     payment["inputs"][1]["data"] = [datetime(2026, 3, 1, 10, 30, tzinfo=UTC).replace(tzinfo=None).isoformat()]
     assert client.infer(payment)[1]["outputs"] == zoned
+
+
+@pytest.mark.parametrize("outputs", [[{"name": "score"}] * 2_000, [{"name": []}], [{"name": "nope"}], ["score"]])
+def test_outputs_are_named_once_each_and_exist(client: Any, payment: dict[str, Any], outputs: list[Any]) -> None:
+    status, reply = client.infer({**payment, "outputs": outputs})
+    assert (status, reply["field"]) == (422, "outputs")
+
+
+def test_a_whole_number_beyond_any_float_is_refused_by_its_field(client: Any, payment: dict[str, Any]) -> None:
+    payment["inputs"][0] = {"name": "customer_id", "shape": [1], "datatype": "BYTES", "data": ["9" * 400]}
+    status, reply = client.infer(payment)
+    assert (status, reply["field"]) == (422, "customer_id")
+
+
+def test_a_date_time_that_may_be_left_out_is_missing_then() -> None:
+    class Visit(RowContract):
+        """One field."""
+
+        at: datetime | None = None
+
+    numbers, _ = Signature(Visit).check({}, 2)
+    assert np.isnan(numbers["at"]).tolist() == [True, True]
