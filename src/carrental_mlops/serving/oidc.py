@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import http.client
 import json
 import logging
 import os
@@ -35,6 +36,17 @@ _MOST = 256 << 10
 _KNOWN = 4096
 """Checked tokens that are remembered until they expire."""
 _LEEWAY_S = 30
+_NO_KEYS = (
+    OSError,
+    http.client.HTTPException,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+    jwt.PyJWTError,
+)
+"""What an issuer can bring about that is down, or no issuer."""
 _WHY: Mapping[type[Exception], str] = {
     jwt.ExpiredSignatureError: "the token has expired",
     jwt.ImmatureSignatureError: "the token is not valid yet",
@@ -94,7 +106,7 @@ class OidcDoor:
         try:
             head = jwt.get_unverified_header(token)
             algorithm, kid = head.get("alg"), head.get("kid")
-            if algorithm not in _KINDS:
+            if not isinstance(algorithm, str) or algorithm not in _KINDS:
                 raise Refusal(401, f"the token must be signed with {' or '.join(_KINDS)}")
             key = await self._key(kid, _KINDS[algorithm])
             claims = jwt.decode(
@@ -146,7 +158,7 @@ class OidcDoor:
             self._known.clear()
             self._next_fetch = time.monotonic() + _REFETCH_S
             self._stale_at = time.monotonic() + _FRESH_S
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, jwt.PyJWTError) as error:
+        except _NO_KEYS as error:
             log.warning("the keys of the issuer cannot be read: %s", type(error).__name__)
             self._next_fetch = self._stale_at = time.monotonic() + _RETRY_S
         finally:
@@ -157,7 +169,7 @@ def _fetch_keys(issuer: str, jwks_url: str | None) -> dict[str, jwt.PyJWK]:
     """Key id to key, of the keys that may sign; read over the network.
 
     Raises:
-        OSError, ValueError, KeyError: the issuer does not answer, or not with keys.
+        Exception: one of `_NO_KEYS`; the issuer does not answer, or not with keys.
     """
     if jwks_url is None:
         found = _document(issuer.rstrip("/") + "/.well-known/openid-configuration")

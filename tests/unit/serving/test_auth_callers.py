@@ -10,6 +10,7 @@ import http.server
 import json
 import logging
 import os
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -241,6 +242,45 @@ def test_a_token_that_is_forged_expired_or_not_for_us_gets_401(
     assert client.infer(payment, authorization=f"Bearer {good}")[0] == 200
     for token in (good, *refused.values()):
         assert token not in caplog.text and token[-20:] not in caplog.text
+
+
+@pytest.mark.parametrize("algorithm", [[], {}, None, 1, "none"])
+def test_a_header_with_another_algorithm_than_a_name_gets_401(issuer: Issuer, algorithm: Any) -> None:
+    head, rest = json.dumps({"alg": algorithm, "kid": "one"}).encode(), issuer.token("one").partition(".")[2]
+    token = base64.urlsafe_b64encode(head).rstrip(b"=").decode() + "." + rest
+    with pytest.raises(Refusal) as refused:
+        asked(oidc.OidcDoor(issuer.url, AUDIENCE), f"Bearer {token}")
+    assert refused.value.status == 401
+
+
+@pytest.mark.parametrize(
+    "answer", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\n\r\n" + b"[" * 100_000], ids=["no HTTP", "deep"]
+)
+def test_an_issuer_that_answers_garbage_is_503_and_asked_again(issuer: Issuer, answer: bytes) -> None:
+    def garbage(port: int) -> None:
+        with socket.create_server(("127.0.0.1", port)) as listener:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(answer)
+
+    async def story() -> None:
+        door = oidc.OidcDoor(issuer.url, AUDIENCE)
+        header = [(b"authorization", f"Bearer {issuer.token('one')}".encode())]
+        issuer.stop()
+        other = threading.Thread(target=garbage, args=(issuer.port,))
+        other.start()
+        await asyncio.sleep(0.1)
+        await door.start()
+        other.join()
+        with pytest.raises(Refusal) as refused:
+            await door.caller(header, None)
+        assert refused.value.status == 503
+        issuer.start()
+        door._next_fetch = 0.0  # five seconds later
+        assert await door.caller(header, None) == "checkout"
+
+    asyncio.run(story())
 
 
 def test_a_rotated_key_is_found_but_unknown_ids_do_not_ask_again_within_a_minute(
