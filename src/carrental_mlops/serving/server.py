@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -43,9 +43,9 @@ class Server(uvicorn.Server):
     The window is longer than Kubernetes takes to take the pod out of its endpoints, so no accepted request is lost.
     """
 
-    def __init__(self, config: uvicorn.Config, app: App) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, alone: Callable[[], bool] = lambda: True) -> None:
         super().__init__(config)
-        self._app = app
+        self._app, self._alone = app, alone
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's; keeps the loop, for `handle_exit` runs in a signal handler."""
@@ -67,8 +67,12 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's, once those who were let in have been answered."""
         if self._app.draining:
-            for listener in sockets or []:
-                _let_nobody_in(listener)
+            if self._alone():
+                for listener in sockets or []:
+                    _let_nobody_in(listener)
+            else:
+                for server in self.servers:
+                    server.close()
             await asyncio.sleep(_LAST_ONES_S)
         await super().shutdown(sockets)
 
@@ -79,7 +83,8 @@ class Server(uvicorn.Server):
 def _let_nobody_in(listener: socket.socket) -> None:
     """Leave new connections unanswered, so that none is in the kernel's queue, and reset, when `listener` is closed.
 
-    Their clients try again after a second, and find another process or none. Source: socket(7), SO_ATTACH_FILTER.
+    That holds in every process that shares it, for good. Their clients try again after a second, and find another
+    process or none. Source: socket(7), SO_ATTACH_FILTER.
     """
     if sys.platform == "linux":
         drop_all = ctypes.create_string_buffer(struct.pack("HBBI", 0x06, 0, 0, 0))
@@ -107,15 +112,20 @@ def config_of(app: App) -> uvicorn.Config:
     )
 
 
-def serve(app: App, listener: socket.socket) -> None:
+def serve(app: App, listener: socket.socket, alone: Callable[[], bool] = lambda: True) -> None:
     """Answer on `listener` until SIGTERM or SIGINT.
+
+    Args:
+        app: answers.
+        listener: bound.
+        alone: at the end, whether no other process goes on accepting from `listener`.
 
     Raises:
         CrmError: what the answers need is not there.
     """
     try:
         accepts = _ACCEPTS if app.endpoint.settings.workers == 1 else _ACCEPTS_OF_MANY
-        Server(config_of(app), app).run([listener, *(listener.dup() for _ in range(accepts - 1))])
+        Server(config_of(app), app, alone).run([listener, *(listener.dup() for _ in range(accepts - 1))])
     except SystemExit:
         if isinstance(app.failure, CrmError):
             raise app.failure from None

@@ -47,7 +47,7 @@ class _Parent:
     def __init__(self, command: list[str], listener: socket.socket, count: int, shared: str) -> None:
         self._command, self._listener, self._count = command, listener, count
         self._environment = os.environ | {SHARED: shared, "PROMETHEUS_MULTIPROC_DIR": shared}
-        self._running: set[asyncio.subprocess.Process] = set()
+        self._running: dict[asyncio.subprocess.Process, socket.socket] = {}
         self._cold = count
         self._all_warm = asyncio.Event()
         self._stopping = asyncio.Event()
@@ -90,7 +90,7 @@ class _Parent:
                 env=self._environment,
                 start_new_session=True,
             )
-        self._running.add(process)
+        self._running[process] = ours
         if self._stopping.is_set():
             process.terminate()
         with ours:
@@ -99,7 +99,7 @@ class _Parent:
             if warm:
                 await self._let_in(ours)
             code = await process.wait()
-        self._running.discard(process)
+        del self._running[process]
         return warm, code
 
     async def _let_in(self, channel: socket.socket) -> None:
@@ -121,7 +121,9 @@ class _Parent:
     def _stop(self, number: int) -> None:
         self._stopping.set()
         self._listener.close()
-        for process in self._running:
+        for process, channel in self._running.items():
+            with contextlib.suppress(OSError):
+                channel.send(b".")
             if process.returncode is None:
                 process.send_signal(number)
 
@@ -141,13 +143,22 @@ def work(app: App, listener: socket.socket, channel: socket.socket) -> None:
 
     async def wait_for_all() -> None:
         channel.send(b"!")
-        if not await _received(channel):
+        if await _received(channel) != b"!":
             os._exit(0)
-        asyncio.get_running_loop().add_reader(channel, orphaned)
+        asyncio.get_running_loop().add_reader(channel, heard)
 
-    def orphaned() -> None:
+    def heard() -> None:
+        """The parent is stopping, and sends a signal next, or is gone."""
         asyncio.get_running_loop().remove_reader(channel)
-        os.kill(os.getpid(), signal.SIGTERM)
+        if not channel.recv(1, socket.MSG_PEEK):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def all_end() -> bool:
+        try:
+            channel.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        return True
 
     app.before_ready = wait_for_all
-    serve(app, listener)
+    serve(app, listener, all_end)

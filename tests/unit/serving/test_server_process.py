@@ -131,11 +131,10 @@ def test_a_worker_that_is_told_to_end_takes_nobody_with_it_and_is_replaced(folde
         return tally
 
     with running(folder / "repo", folder / "one", sets) as service:
-        for worker in service.workers():
-            tally = asyncio.run(asyncio.wait_for(through(service, worker), 30))
-            assert (tally.lost, set(tally.statuses)) == ([], {200})
-            for _ in range(10):
-                assert service.ask(INFER, PAYMENT)[0] == 200
+        tally = asyncio.run(asyncio.wait_for(through(service, service.workers()[0]), 30))
+        assert (tally.lost, set(tally.statuses)) == ([], {200})
+        for _ in range(10):
+            assert service.ask(INFER, PAYMENT)[0] == 200
         deadline = time.monotonic() + 30
         while len(service.workers()) < 2:
             assert time.monotonic() < deadline, service.said
