@@ -47,7 +47,7 @@ def loadtest(
     from carrental_mlops.loadtest import Limits, scenario_of
     from carrental_mlops.loadtest.k6 import script
     from carrental_mlops.loadtest.scenario import seconds_of
-    from carrental_mlops.loadtest.target import TOKEN, Target, target_at
+    from carrental_mlops.loadtest.target import Target, target_at, token_of
 
     found = open_repo(repo, env, sets or ())
     limits = Limits.of(found.config.slo)
@@ -56,7 +56,7 @@ def loadtest(
     if dry_run:
         typer.echo(script(scenario, Target(address.rstrip("/"), found.config.service, "", "", ()), "dry-run"))
         return
-    target = target_at(address, found.config.service, os.environ.get(TOKEN))
+    target = target_at(address, found.config.service, token_of(os.environ))
     _run(found, scenario, target, _from_file(rows) if rows else _of_repo(found), out, as_json)
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from carrental_mlops.errors import ConfigError, PlatformError
+from carrental_mlops.header import fits_a_header
 
 TOKEN = "CRM_LOADTEST_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the bearer token that the service wants."""
@@ -61,11 +64,16 @@ class Target:
         return float(found[1]) if found else None
 
 
+def token_of(environment: Mapping[str, str]) -> str | None:
+    """The token that `CRM_LOADTEST_TOKEN` holds, without the newline of the file that it came from."""
+    return environment.get(TOKEN, "").strip() or None
+
+
 def target_at(url: str, name: str, token: str | None = None) -> Target:
     """The model `name` of the service at `url`.
 
     Raises:
-        ConfigError: `url` is none, or the service has no such model.
+        ConfigError: `url` is none, no header may hold `token`, or the service has no such model.
         PlatformError: the service is not there, not ready, or does not speak the protocol.
     """
     url = url.rstrip("/")
@@ -73,6 +81,8 @@ def target_at(url: str, name: str, token: str | None = None) -> Target:
         raise ConfigError("the service's address holds a user or password", f"leave it out; {TOKEN} takes a token")
     if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
         raise ConfigError(f"{url!r} is no address of a service", "write http://HOST:PORT")
+    if token and not fits_a_header(token):
+        raise ConfigError("the token holds a character that no header may", f"write one line of ASCII to {TOKEN}")
     _asked(f"{url}/v2/health/ready", token)
     try:
         told: dict[str, Any] = json.loads(_asked(f"{url}/v2/models/{name}", token))
@@ -102,7 +112,7 @@ def _asked(url: str, token: str | None) -> str:
         if status == 404:
             raise ConfigError(f"{url}: 404, the service has no such model", "compare `service` in crm.yaml") from error
         raise PlatformError(f"{url}: {status}, the service is not ready", "see the service's log", True) from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "reason", None) or error
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        reason = getattr(error, "reason", None) or str(error) or type(error).__name__
         raise PlatformError(f"no service at {url}: {reason}", "crm serve, or name its address: crm loadtest URL",
                             retryable=True) from error  # fmt: skip

@@ -23,6 +23,7 @@ import orjson
 from carrental_mlops.config.serving import Audit
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.files import locked
+from carrental_mlops.header import fits_a_header
 from carrental_mlops.serving.segments import begun, expired, recover
 
 log = logging.getLogger("carrental_mlops.serving.ship")
@@ -121,7 +122,7 @@ def sink_of(root: Path, audit: Audit) -> Sink:
         audit: the settings.
 
     Raises:
-        ConfigError: they name none, or the secret cannot be read.
+        ConfigError: they name none, or the secret cannot be read or sent.
     """
     if audit.sink is None:
         raise ConfigError("serving.audit.sink is not set: there is nowhere to send to", "set it in config/crm.yaml")
@@ -132,7 +133,12 @@ def sink_of(root: Path, audit: Audit) -> Sink:
             secret = path.read_text().strip()
         except OSError as error:
             raise ConfigError(f"{path}: {error.strerror}", "mend serving.audit.sink_secret_file") from None
+        except UnicodeDecodeError:
+            raise ConfigError(f"{path} is not UTF-8", "mend serving.audit.sink_secret_file") from None
     if not audit.sink.startswith("kafka://"):
+        if not fits_a_header(secret):
+            what = f"{audit.sink_secret_file}: the token holds a character that no header may"
+            raise ConfigError(what, "write one line of ASCII to it")
         return HttpSink(audit.sink, secret or None)
     try:
         return KafkaSink(audit.sink, json.loads(secret or "{}"))
@@ -173,16 +179,23 @@ class Shipper:
         """Send until `stop` is set; where the sink does not take them, wait longer each time, up to a minute."""
         failures, pruned = 0, float("-inf")
         while not stop.is_set():
+            if time.monotonic() - pruned > _PRUNE_S:
+                self._prune()
+                pruned = time.monotonic()
             try:
                 self.once()
                 failures = 0
-                if time.monotonic() - pruned > _PRUNE_S:
-                    prune(self._root, self._audit)
-                    pruned = time.monotonic()
             except (PlatformError, OSError) as error:
                 failures += 1
                 log.error("audit events wait in %s: %s", self._folder, getattr(error, "what", error))
             stop.wait(_pause(failures))
+
+    def _prune(self) -> None:
+        try:
+            recover(self._root / self._audit.input_folder)
+            prune(self._root, self._audit)
+        except OSError as error:
+            log.error("what was kept long enough cannot be removed: %s", error)
 
     def _ship(self, path: Path) -> int:
         sent = 0

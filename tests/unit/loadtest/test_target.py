@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -9,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from carrental_mlops.errors import ConfigError, PlatformError
-from carrental_mlops.loadtest.target import target_at
+from carrental_mlops.loadtest.target import target_at, token_of
 
 
 class Another(BaseHTTPRequestHandler):
@@ -56,6 +58,34 @@ def test_a_token_is_sent_and_its_lack_is_said(another: str) -> None:
 def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="no address"):
         target_at(url, "payments")
+
+
+@pytest.mark.parametrize("token", ["s3cret\nsecond", "s3cret\r", "s3crét", "s3cret and more", "s3cret\x00"])
+def test_a_token_that_no_header_may_hold_is_refused_and_not_shown(token: str) -> None:
+    with pytest.raises(ConfigError, match="the token holds a character that no header may") as refused:
+        target_at("http://127.0.0.1:9", "payments", token)
+    assert "s3cr" not in str(refused.value)
+
+
+def test_the_newline_of_a_file_is_no_part_of_the_token(another: str) -> None:
+    environment = os.environ | {"CRM_LOADTEST_TOKEN": "right\n"}
+    found = token_of(environment)
+    assert found == "right"
+    assert target_at(another, "guarded", found).token == "right"
+    assert token_of({}) is None and token_of({"CRM_LOADTEST_TOKEN": "\n"}) is None
+
+
+def test_a_port_that_does_not_speak_http_is_a_platform_error() -> None:
+    def greet(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=greet, args=(listener,), daemon=True).start()
+        with pytest.raises(PlatformError, match="no service at"):
+            target_at(f"http://127.0.0.1:{listener.getsockname()[1]}", "payments")
 
 
 def test_a_password_in_the_address_is_refused_and_not_shown() -> None:

@@ -169,6 +169,64 @@ def test_a_sink_that_comes_up_later_gets_everything(tmp_path: Path, monkeypatch:
     assert late.ids == ids
 
 
+@pytest.mark.parametrize("secret", ["s3cret\nsecond", "s3crét", "s3cret\x00more"])
+def test_a_secret_that_no_header_may_hold_is_refused_and_not_shown(tmp_path: Path, secret: str) -> None:
+    (tmp_path / "token").write_text(secret)
+    with pytest.raises(ConfigError, match="the token holds a character that no header may") as told:
+        sink_of(tmp_path, Audit(sink="http://127.0.0.1:9/", sink_secret_file="token"))
+    assert "s3cr" not in str(told.value)
+
+
+def test_a_secret_that_is_no_text_is_refused_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "token").write_bytes(b"s3cr\xe9t")
+    with pytest.raises(ConfigError, match="not UTF-8") as told:
+        sink_of(tmp_path, Audit(sink="http://127.0.0.1:9/", sink_secret_file="token"))
+    assert "s3cr" not in str(told.value)
+
+
+def test_old_inputs_go_while_the_sink_is_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ship, "_IDLE_S", 0.02)
+    _fill(tmp_path, 1, 3)
+    inputs = tmp_path / ".crm" / "audit-inputs"
+    inputs.mkdir()
+    old = time.time_ns() - 40 * 86_400 * 10**9
+    sealed, of_a_killed_worker = inputs / f"inputs-{old}-0.jsonl", inputs / f"inputs-{old}-1.open"
+    sealed.write_bytes(b"{}\n")
+    of_a_killed_worker.write_bytes(b"{}\n")
+    stop = threading.Event()
+    sending = threading.Thread(target=_shipper(tmp_path, "http://127.0.0.1:9/").run, args=(stop,))
+    sending.start()
+    try:
+        deadline = time.monotonic() + 10
+        while any(inputs.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    finally:
+        stop.set()
+        sending.join()
+    assert list(inputs.iterdir()) == []
+    assert len(list((tmp_path / ".crm" / "audit").glob("*.jsonl"))) == 1
+
+
+def test_a_disk_that_cannot_be_pruned_does_not_hold_up_the_events(
+    tmp_path: Path, collector: Collector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(ship, "prune", fail)
+    ids = _fill(tmp_path, 1, 3)
+    stop = threading.Event()
+    sending = threading.Thread(target=_shipper(tmp_path, collector.url).run, args=(stop,))
+    sending.start()
+    deadline = time.monotonic() + 10
+    while len(collector.ids) < len(ids) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    stop.set()
+    sending.join()
+    assert collector.ids == ids
+    assert "Read-only file system" in caplog.text
+
+
 def test_a_token_is_sent_and_never_shown(tmp_path: Path, collector: Collector) -> None:
     (tmp_path / "token").write_text("s3cret\n")
     audit = Audit(sink=collector.url, sink_secret_file="token")

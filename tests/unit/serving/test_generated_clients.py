@@ -30,6 +30,19 @@ ROW = {"customer_id": 7, "paid_at": datetime(2026, 3, 1, 10, 30, tzinfo=UTC), "a
 TOKEN = "correct-horse-battery-staple"
 
 
+def test_a_port_that_does_not_speak_http_is_a_platform_error() -> None:
+    def greet(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"SSH-2.0-OpenSSH_9.6\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=greet, args=(listener,), daemon=True).start()
+        with pytest.raises(PlatformError, match="does not answer"):
+            read_document(f"http://127.0.0.1:{listener.getsockname()[1]}/openapi.json")
+
+
 @pytest.fixture
 def document(make_app: Callable[..., App]) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(json.dumps(openapi(make_app().endpoint)))

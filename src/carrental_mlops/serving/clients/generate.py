@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import keyword
 import re
@@ -57,6 +58,9 @@ def read_document(source: str) -> dict[str, Any]:
         raise ConfigError(f"{source} answered {error.code}", fix) from None
     except urllib.error.URLError as error:
         raise PlatformError(f"{source} does not answer: {error.reason}", "start it: crm serve", True) from None
+    except http.client.HTTPException as error:
+        what = f"{source} does not answer as HTTP has it: {type(error).__name__}"
+        raise PlatformError(what, "start it: crm serve", True) from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{source} is no OpenAPI document: {error}", fix) from None
     if not isinstance(document, dict) or not {"x-crm-fields", "x-crm-outputs", "paths", "info"} <= document.keys():
