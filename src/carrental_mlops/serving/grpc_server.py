@@ -79,7 +79,8 @@ class GrpcServer:
             PlatformError: the port is taken.
         """
         settings = self._endpoint.settings
-        address = f"{settings.host}:{settings.grpc_port or 0}"
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        address = f"{host}:{settings.grpc_port or 0}"
         try:
             self.port = self._server.add_insecure_port(address)
         except RuntimeError as error:

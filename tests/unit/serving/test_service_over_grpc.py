@@ -15,6 +15,7 @@ import pytest
 
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.endpoint import Stored
+from carrental_mlops.serving.grpc_server import GrpcServer
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
 from carrental_mlops.serving.refusal import Refusal
 
@@ -200,6 +201,21 @@ def test_health_and_metadata(called: Callable[..., Grpc]) -> None:
     assert [(t.name, t.datatype) for t in known.inputs][:2] == [("customer_id", "INT64"), ("paid_at", "BYTES")]
     assert [t.name for t in known.outputs] == ["score", "decision", "reason"]
     assert oip.ServerMetadataResponse.FromString(client.send("ServerMetadata", b"")).name == "carrental-mlops"
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="needs IPv6")
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_a_host_of_ipv6_is_listened_on(make_app: Any, host: str) -> None:
+    async def story() -> None:
+        server = GrpcServer(make_app(host=host, grpc_port=0))
+        await server.start()
+        assert server.port > 0
+        async with grpc.aio.insecure_channel(f"[::1]:{server.port}") as channel:
+            reply = await channel.unary_unary(CALL.format("ServerLive"))(b"", timeout=20)
+        await server.stop(0)
+        assert oip.ServerLiveResponse.FromString(reply).live
+
+    asyncio.run(story())
 
 
 def test_inferences_are_counted(called: Callable[..., Grpc], make_app: Any) -> None:
