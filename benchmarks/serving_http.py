@@ -15,17 +15,21 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import serving_setup as setup
 from measure import BIN
 from serving_setup import Peer
 
+COLLECTOR = 18199
+"""Port of a collector that takes every span."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -77,7 +81,11 @@ def servers(folder: Path) -> list[Peer]:
 
 def _ours(folder: Path, kind: str, port: int) -> Peer:
     sets = [f"serving.port={port}", f'serving.audit.kind="{kind}"', f"serving.audit.folder={folder / kind}"]
-    sets += ["serving.traces.ratio=0.1", "serving.traces.endpoint=http://127.0.0.1:9/v1/traces", "serving.drain_s=0"]
+    sets += [
+        "serving.traces.ratio=0.1",
+        f"serving.traces.endpoint=http://127.0.0.1:{COLLECTOR}/v1/traces",
+        "serving.drain_s=0",
+    ]
     module = [sys.executable, "-m", "carrental_mlops.serving.server", "--repo", folder / "repo"]
     command = [*module, "--bundle", folder / "bundle", *(text for pair in sets for text in ("--set", pair))]
     return Peer(f"ours, audit {kind}", _text(command), "/v2/models/fraud/infer", port, setup.v2(1), rows=setup.v2(1000))
@@ -116,6 +124,17 @@ def take(peer: Peer, folder: Path, seconds: int, repetitions: int) -> Taken:
             peer.name, started, statistics.median(b["rps"] for b in busy), statistics.median(a["p99"] for a in alone),
             statistics.median(costs), rows, _rss(pids()), answered, os.getloadavg()[0],
         )  # fmt: skip
+
+
+class _Collector(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
 
 
 @contextmanager
@@ -248,6 +267,8 @@ if __name__ == "__main__":
     args = parser.parse_args()
     if not shutil.which("wrk"):
         sys.exit("wrk is not on PATH. Fix: apt install wrk")
+    collector = ThreadingHTTPServer(("127.0.0.1", COLLECTOR), _Collector)
+    threading.Thread(target=collector.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         setup.model(place)

@@ -31,6 +31,8 @@ log = logging.getLogger("carrental_mlops.serving")
 _LAST_ONES_S = 0.5
 """From nobody is let in to the close: for those in the kernel's queue to send their request."""
 _SO_ATTACH_FILTER = 26
+_SWITCH_S = 0.0005
+"""How long a thread that exports spans or writes the audit may hold up the answers: a tenth of Python's default."""
 _ACCEPTS, _ACCEPTS_OF_MANY = 16, 2
 """Connections accepted in one turn of the event loop. libuv accepts one a descriptor, so that under overload those not
 yet accepted would wait where the queue does not see them, and be answered late instead of refused. Fewer for each of
@@ -123,6 +125,7 @@ def serve(app: App, listener: socket.socket, alone: Callable[[], bool] = lambda:
     Raises:
         CrmError: what the answers need is not there.
     """
+    sys.setswitchinterval(_SWITCH_S)
     try:
         accepts = _ACCEPTS if app.endpoint.settings.workers == 1 else _ACCEPTS_OF_MANY
         Server(config_of(app), app, alone).run([listener, *(listener.dup() for _ in range(accepts - 1))])
