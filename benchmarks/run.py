@@ -46,7 +46,7 @@ def main() -> None:
         machine = f"{datetime.date.today()}, {os.cpu_count()} cores {platform.machine()}, load {os.getloadavg()[0]:.1f}"
         rows = [row for row in done.stdout.splitlines() if row.startswith("| ")]
         lines[name] = [f"{row.rstrip(' |')} ({machine}) | <!-- {name} -->" for row in rows]
-    PAGE.write_text(HEAD + "\n".join(row for name in NAMES for row in lines[name]) + "\n")
+        PAGE.write_text(HEAD + "\n".join(row for every in NAMES for row in lines[every]) + "\n")
     print(PAGE.read_text())
 
 

@@ -11,7 +11,7 @@ from typing import final
 
 from measure import Row
 
-from carrental_mlops.core import Pipeline, Step, run_in_process, step
+from carrental_mlops.core import Context, Pipeline, Step, run_in_process, step
 
 STEPS = 50
 
@@ -60,7 +60,8 @@ def rows() -> list[Row]:
     os.chdir(root)
 
     def ours() -> object:
-        return engine.run(Fifty, {}, root=root, service="bench", enable_cache=False)
+        context = Context(root=root, service="bench", stores=True)
+        return engine.run(Fifty, {}, context, engine.RunOptions(enable_cache=False))
 
     ours()
     from plain_steps import plain
