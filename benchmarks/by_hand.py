@@ -14,7 +14,7 @@ from zenml import pipeline, step
 from carrental_mlops.config import Columns
 from carrental_mlops.data.aggregate import aggregate, join_as_of
 from carrental_mlops.data.features import History
-from carrental_mlops.data.simulator import simulate_payments
+from carrental_mlops.data.simulator import FraudSimulation
 
 COLUMNS = Columns(
     id="payment_id", time="paid_at", label="is_fraud", entities=("customer_id", "branch_id"), label_delay_days=7
@@ -27,7 +27,7 @@ HISTORY = (
 
 @step
 def ingest() -> pd.DataFrame:
-    return simulate_payments()
+    return FraudSimulation().frame()
 
 
 @step
