@@ -6,8 +6,8 @@ import textwrap
 from html import escape
 from typing import Any
 
+from carrental_mlops.config.type_text import type_text
 from carrental_mlops.core.pipeline import Pipeline
-from carrental_mlops.core.step import type_name
 from carrental_mlops.core.wiring import trace
 
 _BOX, _GAP = (170, 44), (36, 40)
@@ -25,10 +25,10 @@ def as_data(pipeline: type[Pipeline]) -> dict[str, Any]:
             "slot": slot,
             "class": slots[slot].__name__,
             "inputs": {
-                name: {"step": ref.step, "output": ref.output, "type": type_name(ref.type)}
+                name: {"step": ref.step, "output": ref.output, "type": type_text(ref.type)}
                 for name, ref in given.items()
             },
-            "outputs": {name: type_name(tp) for name, tp in slots[slot].outputs().items()},
+            "outputs": {name: type_text(tp) for name, tp in slots[slot].outputs().items()},
         }
         for slot, given in trace(pipeline).calls.items()
     ]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from carrental_mlops.core.arrays import Mask
 from carrental_mlops.data.row_contract import has_own_validators
 
-Mask = NDArray[np.bool_]
 _SAFE_INT = 2**53
 """Beyond it float64 has gaps, so whole numbers are judged one by one."""
 _COMPARED = {at.Gt: np.greater, at.Ge: np.greater_equal, at.Lt: np.less, at.Le: np.less_equal}

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from carrental_mlops.config.type_text import type_text
 from carrental_mlops.core.context import Context
 from carrental_mlops.core.repo import ModelRepo
-from carrental_mlops.core.step import Step, named_outputs, type_name
+from carrental_mlops.core.step import Step, named_outputs
 from carrental_mlops.errors import ConfigError, CrmError, nearest
 from carrental_mlops.integrations.mlflow_runs import stands_for
 
@@ -91,7 +92,7 @@ def held_as(name: str, value: Any, digest: str) -> Held:
         size = " x ".join(map(str, shape))
     else:
         size = str(len(value)) if isinstance(value, list | tuple | dict | str) else ""
-    return Held(name, type_name(type(value)), size, digest)
+    return Held(name, type_text(type(value)), size, digest)
 
 
 def digest_of(declared: Any, value: Any) -> str:

@@ -17,7 +17,7 @@ from zenml.enums import ArtifactType
 from zenml.io import fileio
 from zenml.materializers.base_materializer import BaseMaterializer
 
-from carrental_mlops.core.step import type_name
+from carrental_mlops.config.type_text import type_text
 from carrental_mlops.errors import ContractError, CrmError, DataError
 from carrental_mlops.files import folder_digest
 
@@ -214,7 +214,7 @@ def materializer_for(tp: Any, where: str) -> type[BaseMaterializer]:
         raise
     except Exception as error:
         raise ContractError(
-            f"{where}: a {type_name(tp)} cannot be handed from step to step without pickle "
+            f"{where}: a {type_text(tp)} cannot be handed from step to step without pickle "
             f"({str(error).splitlines()[0]})",
             "return a DataFrame, a frozen dataclass of plain values, or an object with save(folder) and "
             "a classmethod load(folder)",

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from carrental_mlops.config.serving import Serving
-from carrental_mlops.core.arrays import Floats
+from carrental_mlops.core.arrays import Floats, Values
 from carrental_mlops.data.features import Arrays
 from carrental_mlops.serving.interface import OUTPUTS
-from carrental_mlops.serving.protocol import Inference, Values
+from carrental_mlops.serving.protocol import Inference
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.service import Answer, ModelService
 from carrental_mlops.serving.signature import Signature

@@ -12,11 +12,9 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
+from carrental_mlops.core.arrays import Values
 from carrental_mlops.serving.refusal import Refusal
-
-Values = Sequence[Any] | NDArray[Any]
 
 _INTEGERS = {f"{u}INT{bits}": np.dtype(f"{u.lower()}int{bits}") for u in ("", "U") for bits in (8, 16, 32, 64)}
 _FLOATS = {f"FP{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)}

@@ -11,16 +11,13 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, NotRequired, Required
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic.fields import FieldInfo
 from typing_extensions import TypedDict
 
-from carrental_mlops.core.arrays import Floats
+from carrental_mlops.core.arrays import Floats, Values
 from carrental_mlops.data.row_contract import RowContract, has_own_validators
 from carrental_mlops.serving.refusal import Refusal
-
-Values = Sequence[Any] | NDArray[Any]
 
 _DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", datetime: "BYTES", str: "BYTES"}
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from carrental_mlops.core.arrays import Values
 from carrental_mlops.serving import protocol
 from carrental_mlops.serving.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
-from carrental_mlops.serving.protocol import Inference, Values
+from carrental_mlops.serving.protocol import Inference
 from carrental_mlops.serving.refusal import Refusal
 
 _CONTENTS = {

@@ -17,6 +17,7 @@ from mlserver import MLModel
 from mlserver.errors import MLServerError
 from mlserver.types import InferenceRequest, InferenceResponse, MetadataModelResponse, Parameters, ResponseOutput
 
+from carrental_mlops.core.arrays import Values
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.serving import protocol
 from carrental_mlops.serving.refusal import Refusal
@@ -116,6 +117,6 @@ def _header(payload: InferenceRequest, name: str) -> bytes | None:
     return value.encode("latin-1", "ignore") if isinstance(value, str) else None
 
 
-def _sent(datatype: str, values: protocol.Values) -> list[Any]:
+def _sent(datatype: str, values: Values) -> list[Any]:
     """MLServer's gRPC wants texts as bytes; its REST decodes them."""
     return [str(v).encode() for v in values] if datatype == "BYTES" else [float(v) for v in values]

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from carrental_mlops.core.arrays import Values
 from carrental_mlops.serving import protocol
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.runtimes.asgi_thread import AsgiThread
@@ -150,7 +151,7 @@ def _values(name: str, datatype: str, values: tuple[Any, ...]) -> list[Any]:
     return plain
 
 
-def _listed(values: protocol.Values) -> list[Any]:
+def _listed(values: Values) -> list[Any]:
     return list(getattr(values, "tolist", lambda: values)())
 
 
