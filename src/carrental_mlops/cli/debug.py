@@ -83,8 +83,10 @@ def _execute(stored: StoredStep, as_json: bool) -> None:
 def _under_pdb(stored: StoredStep) -> None:
     import bdb
     import pdb
+    import signal
 
     stored.context.seed_everything()
+    interrupt = signal.getsignal(signal.SIGINT)  # pdb's `continue` takes it and never gives it back
     try:
         pdb.Pdb().runcall(stored.step.run, **stored.inputs)  # type: ignore[attr-defined]
     except bdb.BdbQuit:
@@ -93,6 +95,8 @@ def _under_pdb(stored: StoredStep) -> None:
         typer.echo(f"{type(error).__name__}: {error}", err=True)
         pdb.post_mortem(error.__traceback__)
         raise typer.Exit(1) from error
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _shell(stored: StoredStep) -> None:

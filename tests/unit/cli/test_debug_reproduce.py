@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ def test_debug_loads_runs_shells_and_refuses(crm, ran: Path, monkeypatch: pytest
     assert "6 add 6" in crm("debug", "latest", "add", "--shell").out
 
     monkeypatch.setattr("sys.stdin", io.StringIO("p left * 7\nc\n"))
+    before = signal.getsignal(signal.SIGINT)
     assert "42" in crm("debug", "latest", "add", "--pdb").out
+    assert signal.getsignal(signal.SIGINT) is before
 
     typo = crm("debug", "latest", "dubble")
     assert typo.code == 1 and "has no step `dubble`" in typo.err and "`double`" in typo.err
