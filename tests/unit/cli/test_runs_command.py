@@ -36,7 +36,7 @@ def service(tiny_repo: Path, empty_store: Path) -> str:
 @pytest.fixture
 def two_runs(tiny_repo: Path, service: str) -> None:
     for number, (score, digest) in enumerate([(0.5, "a"), (0.7, "b")], start=1):
-        context = Context(f"training-{number}", "training", "", service, root=tiny_repo, seed=1, stores=True)
+        context = Context(f"training-n{number}", "training", "", service, root=tiny_repo, seed=1, stores=True)
         with Tracker(tracking_uri(tiny_repo), service, context.run_id).running(context, {"fingerprint": f"f{number}"}):
             for step, name, value in (
                 ("evaluate", "average_precision", score),
@@ -55,14 +55,14 @@ def test_list_shows_the_newest_first_and_a_metric_by_its_bare_name(crm, two_runs
     assert told.code == 0, told.err
     head, newest, oldest = told.out.splitlines()
     assert head.split()[-1] == "evaluate.average_precision"
-    assert newest.split()[0] == "training-2" and newest.split()[-1] == "0.7"
-    assert oldest.split()[0] == "training-1" and "FINISHED" in oldest
+    assert newest.split()[0] == "training-n2" and newest.split()[-1] == "0.7"
+    assert oldest.split()[0] == "training-n1" and "FINISHED" in oldest
     assert crm("runs", "list", "--limit", "1", "--metric", "evaluate.rows").out.splitlines()[1].split()[-1] == "10"
 
 
 def test_list_as_json_holds_all_that_the_runs_left(crm, two_runs: None) -> None:
     newest, oldest = json.loads(crm("runs", "list", "--json").out)
-    assert newest["run_id"] == "training-2"
+    assert newest["run_id"] == "training-n2"
     assert newest["metrics"] == {"evaluate.average_precision": 0.7, "evaluate.rows": 10.0, "split.rows": 90.0}
     assert newest["params"]["split.of_rows"] == "2"
     assert oldest["datasets"] == {"train": "a" * 36}
@@ -82,30 +82,30 @@ def test_a_repo_without_runs_lists_none(crm, service: str) -> None:
 
 
 def test_diff_shows_what_differs_and_compare_everything(crm, two_runs: None) -> None:
-    differs = json.loads(crm("runs", "diff", "training-1", "training-2", "--json").out)
-    sides = {(row["kind"], row["name"]): (row["training-1"], row["training-2"]) for row in differs}
+    differs = json.loads(crm("runs", "diff", "training-n1", "training-n2", "--json").out)
+    sides = {(row["kind"], row["name"]): (row["training-n1"], row["training-n2"]) for row in differs}
     assert sides["metric", "evaluate.average_precision"] == (0.5, 0.7)
     assert sides["param", "split.of_rows"] == ("1", "2")
     assert sides["data", "train"] == ("a" * 36, "b" * 36)
     assert sides["code", "fingerprint"] == ("f1", "f2")
     assert ("metric", "evaluate.rows") not in sides and not [name for _, name in sides if "pid" in name]
 
-    everything = json.loads(crm("runs", "compare", "training-1", "training-2", "--json").out)
-    assert {"kind": "metric", "name": "evaluate.rows", "training-1": 10.0, "training-2": 10.0} in everything
+    everything = json.loads(crm("runs", "compare", "training-n1", "training-n2", "--json").out)
+    assert {"kind": "metric", "name": "evaluate.rows", "training-n1": 10.0, "training-n2": 10.0} in everything
     assert len(everything) > len(differs)
 
-    table = crm("runs", "diff", "training-1", "training-2").out.splitlines()
-    assert table[0].split() == ["name", "training-1", "training-2"]
+    table = crm("runs", "diff", "training-n1", "training-n2").out.splitlines()
+    assert table[0].split() == ["name", "training-n1", "training-n2"]
     assert table[1].split() == ["metric", "evaluate.average_precision", "0.5", "0.7"]
 
 
 def test_a_run_is_found_by_the_end_of_its_id_and_an_unknown_one_refused(crm, two_runs: None) -> None:
-    several = crm("runs", "diff", "train", "training-2")
+    several = crm("runs", "diff", "train", "training-n2")
     assert several.code == 1 and "2 runs of tiny-" in several.err and "crm runs list" in several.err
-    assert json.loads(crm("runs", "diff", "1", "2", "--json").out) == json.loads(
-        crm("runs", "diff", "training-1", "training-2", "--json").out
+    assert json.loads(crm("runs", "diff", "n1", "n2", "--json").out) == json.loads(
+        crm("runs", "diff", "training-n1", "training-n2", "--json").out
     )
-    assert crm("runs", "compare", "training-9", "training-2").code == 1
+    assert crm("runs", "compare", "training-n9", "training-n2").code == 1
 
 
 _STUCK = """
