@@ -30,9 +30,12 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
+Reply = tuple[int, bytes, Headers]
+"""HTTP status, body, headers."""
 
 _JSON: Headers = [(b"content-type", b"application/json")]
 _BINARY: Headers = [(b"content-type", b"application/octet-stream")]
+_KINDS = (b"application/json", b"application/octet-stream")
 _LENGTH = b"inference-header-content-length"
 _HERE = contextlib.nullcontext()
 """Instead of a timeout, where the body came with its head."""
@@ -67,7 +70,7 @@ class App:
         bases = (base, f"{base}/versions/{identity.version}")
         self.infer_paths = frozenset(f"{path}/infer" for path in bases)
         described = functools.cache(lambda: orjson.dumps(openapi(endpoint)))
-        self._pages: dict[str, Callable[[], tuple[int, bytes, Headers]]] = {
+        self._pages: dict[str, Callable[[], Reply]] = {
             "/v2": lambda: (200, orjson.dumps(server_metadata()), _JSON),
             "/v2/health/live": lambda: (200, b'{"live":true}', _JSON),
             "/v2/health/ready": self._readiness,
@@ -84,6 +87,11 @@ class App:
         """Whether requests should be sent here."""
         return self.ready and not self.draining
 
+    @property
+    def prompt(self) -> bool:
+        """Whether an answer waits for nothing, the audit aside."""
+        return self.door is None and self.endpoint.prompt
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, or the life of the process."""
         if scope["type"] == "http":
@@ -95,6 +103,16 @@ class App:
             await self._live(receive, send)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        reply = await self.infer(scope, lambda: self._timely(receive, scope.get("crm.whole", False)))
+        await self._reply(send, *reply)
+
+    async def infer(self, scope: Scope, body: Callable[[], Awaitable[bytes]] | bytes) -> Reply:
+        """One inference: HTTP status, body and headers of its answer; counted and traced.
+
+        Args:
+            scope: ASGI's.
+            body: of the request, or what waits for it.
+        """
         started = scope.get("crm.started") or time.perf_counter()
         headers = _JSON
         given = dict(scope["headers"])
@@ -102,42 +120,37 @@ class App:
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
-            code, body, headers = await self._answer(scope, receive, started, given, traced)
+            caller = await self.door.caller(scope["headers"], scope["client"]) if self.door else None
+            self._hold_headers(given)
+            sent = body if isinstance(body, bytes) else await body()
+            code, written, headers = await self._answer(self._plain(given, sent), started, given, traced, caller)
         except Refusal as refusal:
-            code, body, headers = _refused(refusal)
+            code, written, headers = _refused(refusal)
             if code == 405:
                 headers = [*headers, (b"allow", b"POST")]
         except Exception:
             log.exception("a request failed")
-            code, body = 500, b'{"error":"the service failed; its log has the reason"}'
+            code, written = 500, b'{"error":"the service failed; its log has the reason"}'
         finally:
             if done := scope.get("crm.done"):
                 done()
-        await self._reply(send, code, body, headers)
         self.metrics.answered(code, time.perf_counter() - started)
         if traced and self._traces:
             self._traces.end(traced, code)
+        return code, written, headers
 
     async def _answer(
-        self, scope: Scope, receive: Receive, started: float, given: dict[bytes, bytes], traced: Traced | None
-    ) -> tuple[int, bytes, Headers]:
-        caller = await self.door.caller(scope["headers"], scope["client"]) if self.door else None
-        body = await self._body(given, receive, scope.get("crm.whole", False))
-        inference = protocol.read(
-            body, self.endpoint.signature.names, self.endpoint.settings.max_rows, _length(given, body)
-        )
+        self, body: bytes, started: float, given: dict[bytes, bytes], traced: Traced | None, caller: str | None
+    ) -> Reply:
+        endpoint = self.endpoint
+        inference = protocol.read(body, endpoint.signature.names, endpoint.settings.max_rows, _length(given, body))
         trace = traced.traceparent if traced else None
-        event, outputs = await self.endpoint.answer(inference, started, trace, caller)
+        event, outputs = await endpoint.answer(inference, started, trace, caller)
         if traced:
             traced.rows, traced.flags = inference.rows, event.flags
-        written = protocol.write(
-            inference,
-            event.id,
-            self.endpoint.identity.name,
-            self.endpoint.identity.version,
-            outputs,
-            {"flags": list(event.flags)} if event.flags else None,
-        )
+        flags = {"flags": list(event.flags)} if event.flags else None
+        identity = endpoint.identity
+        written = protocol.write(inference, event.id, identity.name, identity.version, outputs, flags)
         headers = _JSON
         if written.header_length is not None:
             headers = [*_BINARY, (_LENGTH, b"%d" % written.header_length)]
@@ -145,22 +158,27 @@ class App:
             headers = [*headers, (b"traceparent", trace.encode())]
         return 200, written.body, headers
 
-    async def _body(self, given: dict[bytes, bytes], receive: Receive, whole: bool) -> bytes:
-        kind = given.get(b"content-type", b"application/json").partition(b";")[0].strip().lower()
-        if kind not in (b"application/json", b"application/octet-stream"):
+    def _hold_headers(self, given: dict[bytes, bytes]) -> None:
+        kind = given.get(b"content-type")
+        if kind is not None and kind not in _KINDS and kind.partition(b";")[0].strip().lower() not in _KINDS:
             raise Refusal(415, "content-type must be application/json or application/octet-stream")
-        encoding = given.get(b"content-encoding", b"identity").lower()
-        if encoding not in (b"identity", b"gzip"):
+        if given.get(b"content-encoding", b"identity").lower() not in (b"identity", b"gzip"):
             raise Refusal(415, "content-encoding must be gzip or identity")
         announced = given.get(b"content-length", b"0")
         if not announced.isdigit() or int(announced) > self._max_body:
             raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
+
+    async def _timely(self, receive: Receive, whole: bool) -> bytes:
         try:
             async with _HERE if whole else asyncio.timeout(self.endpoint.settings.body_timeout_s):
-                body = await self._received(receive)
+                return await self._received(receive)
         except TimeoutError:
             raise Refusal(408, "the body did not arrive in time") from None
-        return self._inflated(body) if encoding == b"gzip" else body
+
+    def _plain(self, given: dict[bytes, bytes], body: bytes) -> bytes:
+        if len(body) > self._max_body:
+            raise Refusal(413, f"the body is over {self._max_body >> 10} KiB")
+        return self._inflated(body) if given.get(b"content-encoding", b"").lower() == b"gzip" else body
 
     async def _received(self, receive: Receive) -> bytes:
         message = await receive()
@@ -203,7 +221,7 @@ class App:
                 headers = [*headers, (b"allow", b"GET, HEAD")]
         await self._reply(send, code, body, headers)
 
-    async def _found(self, scope: Scope) -> tuple[int, bytes, Headers]:
+    async def _found(self, scope: Scope) -> Reply:
         path = scope["path"]
         if path not in self._open and self.door is not None:
             await self.door.caller(scope["headers"], scope["client"])
@@ -224,13 +242,15 @@ class App:
         return page()
 
     async def _reply(self, send: Send, code: int, body: bytes, headers: Headers) -> None:
-        sent = [*headers, (b"content-length", b"%d" % len(body))]
-        if self.draining:
-            sent.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": code, "headers": sent})
+        await send({"type": "http.response.start", "status": code, "headers": self.whole_head(headers, body)})
         await send({"type": "http.response.body", "body": body})
 
-    def _readiness(self) -> tuple[int, bytes, Headers]:
+    def whole_head(self, headers: Headers, body: bytes) -> Headers:
+        """`headers` with those that every answer has."""
+        sent = [*headers, (b"content-length", b"%d" % len(body))]
+        return [*sent, (b"connection", b"close")] if self.draining else sent
+
+    def _readiness(self) -> Reply:
         return (200, b'{"ready":true}', _JSON) if self.up else (503, b'{"ready":false}', _JSON)
 
     async def _live(self, receive: Receive, send: Send) -> None:
@@ -283,7 +303,7 @@ def _length(given: dict[bytes, bytes], body: bytes) -> int | None:
 _ALSO: dict[int, Headers] = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"retry-after", b"1")]}
 
 
-def _refused(refusal: Refusal) -> tuple[int, bytes, Headers]:
+def _refused(refusal: Refusal) -> Reply:
     told = {"error": refusal.message}
     body = orjson.dumps(told | {"field": refusal.field} if refusal.field else told)
     return refusal.status, body, [*_JSON, *_ALSO.get(refusal.status, ())]

@@ -30,6 +30,8 @@ _BATCH = 64
 """Events written at a time."""
 _LOOK_S = 1.0
 """Seconds between two looks at the age of the files."""
+_SLOW_S, _SLOW_WRITES, _SLOW_FOR_S = 0.001, 3, 10.0
+"""So many writes in a row that take longer (seconds) keep the following ones off the loop for so long (seconds)."""
 _COMPLAIN_S = 60.0
 """Seconds between two lines of the log about events lost."""
 
@@ -70,7 +72,10 @@ class Inputs:
 
 
 class DurableTrail:
-    """`keep` returns once the event is on disk; events that come meanwhile share the next write.
+    """`keep` returns once the event is on disk; events of one turn of the loop share a write.
+
+    A quick disk is written to from the loop: handing it to a thread costs more. One that is slow gets a thread for
+    some seconds, in which the loop goes on.
 
     Args:
         rendering: of events.
@@ -82,6 +87,8 @@ class DurableTrail:
     def __init__(self, rendering: Rendering, written: Counter, events: Segments, inputs: Inputs | None = None) -> None:
         self._render, self._written, self._events, self._inputs = rendering, written, events, inputs
         self._disk = ThreadPoolExecutor(1, "audit")
+        self._using = threading.Lock()
+        self._slow_writes, self._slow_until = 0, 0.0
         self._waiting: list[_Kept] = []
         self._busy = False
 
@@ -121,14 +128,28 @@ class DurableTrail:
 
     def _write(self) -> None:
         batch, self._waiting = self._waiting, []
-        self._loop.run_in_executor(self._disk, self._commit, batch).add_done_callback(
-            lambda written: self._settle(batch, written.exception())
-        )
+        if time.monotonic() < self._slow_until:
+            self._loop.run_in_executor(self._disk, self._commit, batch).add_done_callback(
+                lambda written: self._settle(batch, written.exception())
+            )
+            return
+        try:
+            self._commit(batch)
+        except Exception as error:
+            self._settle(batch, error)
+        else:
+            self._settle(batch, None)
 
     def _commit(self, batch: list[_Kept]) -> None:
-        if self._inputs:
-            self._inputs.segments.append(b"".join(kept.sealed for kept in batch))
-        self._events.append(b"".join(kept.line for kept in batch))
+        begun = time.monotonic()
+        with self._using:
+            if self._inputs:
+                self._inputs.segments.append(b"".join(kept.sealed for kept in batch))
+            self._events.append(b"".join(kept.line for kept in batch))
+        now = time.monotonic()
+        self._slow_writes = self._slow_writes + 1 if now - begun > _SLOW_S else 0
+        if self._slow_writes >= _SLOW_WRITES:
+            self._slow_until = now + _SLOW_FOR_S
 
     def _settle(self, batch: list[_Kept], error: BaseException | None) -> None:
         if error:
@@ -149,7 +170,11 @@ class DurableTrail:
     async def _age(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            await self._loop.run_in_executor(self._disk, _rotate, _files(self._events, self._inputs))
+            await self._loop.run_in_executor(self._disk, self._rotate)
+
+    def _rotate(self) -> None:
+        with self._using:
+            _rotate(_files(self._events, self._inputs))
 
 
 class BestEffortTrail:
@@ -212,8 +237,11 @@ class BestEffortTrail:
 
     def _run(self) -> None:
         while not self._stop.wait(_PAUSE) or self._queue:
-            while self._queue:
-                self._flush([self._queue.popleft() for _ in range(min(len(self._queue), _BATCH))])
+            left = len(self._queue)  # those that come meanwhile wait, or this would write them one by one
+            while left > 0:
+                events = [self._queue.popleft() for _ in range(min(left, _BATCH))]
+                left -= len(events)
+                self._flush(events)
             _rotate(_files(self._events, self._inputs))
 
     def _flush(self, events: list[tuple[bytes, bytes]]) -> None:

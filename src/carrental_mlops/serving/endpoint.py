@@ -131,6 +131,11 @@ class Endpoint:
     _slow: bool = False
     """Whether `reasons` would hold up other requests."""
 
+    @property
+    def prompt(self) -> bool:
+        """Whether `answer` waits for nothing, the audit aside."""
+        return self.reader is None and not self._slow
+
     async def answer(
         self, inference: Inference, started: float, trace: str | None = None, caller: str | None = None
     ) -> tuple[Event, dict[str, tuple[str, Values]]]:

@@ -17,8 +17,10 @@ from typing_extensions import TypedDict
 
 from carrental_mlops.core.arrays import Floats, Values
 from carrental_mlops.data.row_contract import RowContract, has_own_validators
+from carrental_mlops.serving.one_row import Numbers, number_of
 from carrental_mlops.serving.refusal import Refusal
 
+_NONE = (None,)
 _DATATYPES = {float: "FP64", int: "INT64", bool: "BOOL", datetime: "BYTES", str: "BYTES"}
 
 
@@ -60,10 +62,17 @@ class Signature:
         typed: Any = TypedDict("Columns", columns)  # type: ignore[misc]
         config = ConfigDict(allow_inf_nan=False, extra="ignore")
         self._validate: Callable[[Any], Any] = TypeAdapter(with_config(config)(typed)).validator.validate_python
+        simple = [number_of(n, info, plain[n]) for n, info in known.items()]
+        simple += [number_of(n, FieldInfo(annotation=float | None, default=None), float) for n in stored]  # type: ignore[arg-type]
+        self._numbers = Numbers(tuple(number for number in simple if number))
+        rest = {name: kind for name, kind in columns.items() if name not in self._numbers.names}
+        self._others = frozenset(rest)
+        typed = TypedDict("Others", rest)  # type: ignore[misc, no-redef]
+        self._validate_others: Callable[[Any], Any] = TypeAdapter(with_config(config)(typed)).validator.validate_python
         own = has_own_validators(contract)
         self._row_wise = TypeAdapter(list[contract]).validate_python if own else None  # type: ignore[valid-type]
 
-    def check(self, columns: Mapping[str, Values], rows: int) -> tuple[dict[str, Floats], dict[str, Sequence[Any]]]:
+    def check(self, columns: Mapping[str, Values], rows: int) -> tuple[dict[str, Floats], Mapping[str, Sequence[Any]]]:
         """The request as numbers, and as the values that the contract made of it.
 
         Args:
@@ -77,6 +86,9 @@ class Signature:
         Raises:
             Refusal: 422, naming the field.
         """
+        swift = self._one_row(columns) if rows == 1 and self._row_wise is None else None
+        if swift is not None:
+            return swift
         given = columns
         if any(type(column) is np.ndarray for column in columns.values()):
             given = {name: _listed(column) for name, column in columns.items()}
@@ -103,6 +115,30 @@ class Signature:
         for name in self._optional:
             if name not in numbers:
                 numbers[name] = np.full(rows, np.nan)
+        return numbers, values
+
+    def _one_row(self, columns: Mapping[str, Values]) -> tuple[dict[str, Floats], Mapping[str, Sequence[Any]]] | None:
+        """`check` of one row; None where the whole of it must be judged."""
+        held = self._numbers.held(columns)
+        if held is None:
+            return None
+        row, sent = held
+        values: Mapping[str, Sequence[Any]] = sent
+        if self._others:
+            try:
+                others = self._validate_others({name: _listed(columns[name]) for name in self._others & columns.keys()})
+            except ValidationError:
+                return None
+            values = {**sent, **others}
+        table = np.array(row, dtype=np.float64).reshape(-1, 1)
+        numbers: dict[str, Floats] = dict(
+            zip(self._numbers.names, table, strict=False)
+        )  # strict costs as much as the rest of the line
+        for name in self._others:
+            if name in self._dated:
+                numbers |= {name: np.array([_seconds(v) for v in values.get(name, _NONE)])}
+            elif name in self._numeric:
+                numbers |= {name: np.array(values.get(name, _NONE), dtype=np.float64)}
         return numbers, values
 
 

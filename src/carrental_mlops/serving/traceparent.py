@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x20-\x7e]*)?")
 
@@ -33,14 +33,25 @@ def read_traceparent(header: bytes) -> Parent | None:
     return Parent(trace_id, span_id, bool(int(flags, 16) & 1))
 
 
+class Recorded(NamedTuple):
+    """Our span of a request."""
+
+    trace_id: int
+    span_id: int
+    parent_id: int
+    """0 where the trace begins here."""
+    begun: int
+    """Nanoseconds since 1970-01-01 UTC."""
+
+
 @dataclass(slots=True)
 class Traced:
     """A request that has a trace."""
 
     traceparent: str
     """For the answer and the audit: of our span, or as the caller sent it where nothing is recorded."""
-    span: Any = None
-    """The OpenTelemetry span; None where nothing is recorded."""
+    span: Recorded | None = None
+    """Our span; None where nothing is recorded."""
     rows: int = 0
     flags: tuple[str, ...] = ()
 
