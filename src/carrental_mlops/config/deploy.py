@@ -1,0 +1,172 @@
+"""The `deploy` section of crm.yaml and its overlays: where a release runs, in which shape, how much of it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from carrental_mlops.config.frozen import Frozen
+
+Platform = Literal["seldon", "kserve"]
+Shape = Literal["single", "transformer", "ensemble", "router", "multi_model"]
+Rollout = Literal["direct", "canary", "shadow", "ab"]
+
+_NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
+_QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi)?$"
+Name = Annotated[str, Field(pattern=_NAME)]
+Quantity = Annotated[str, Field(pattern=_QUANTITY)]
+Percent = Annotated[int, Field(ge=0, le=100)]
+
+
+class Resources(Frozen):
+    """What one replica reserves and may take."""
+
+    cpu: Quantity = "500m"
+    """CPU that is reserved."""
+    memory: Quantity = "512Mi"
+    """Memory that is reserved, and the most that it may take."""
+    cpu_limit: Quantity | None = None
+    """The most CPU; unset: no limit, so that no request is throttled while a node has CPU left."""
+    gpu: int = Field(default=0, ge=0)
+    """GPUs (nvidia.com/gpu); a replica with one runs on GPU nodes."""
+
+
+class Autoscale(Frozen):
+    """Between how many replicas, and what adds one."""
+
+    minimum: int = Field(default=2, ge=1)
+    maximum: int = Field(default=10, ge=1)
+    cpu_percent: Percent | None = 60
+    """Mean CPU, of what is reserved."""
+    rps: float | None = Field(default=None, gt=0)
+    """Requests a second of one replica; asked of Prometheus."""
+    p99_ms: float | None = Field(default=None, gt=0)
+    """99th percentile of server time (ms); asked of Prometheus."""
+    by: Literal["hpa", "keda"] = "hpa"
+    """`hpa` with the Prometheus adapter, or KEDA's own scaler of Prometheus."""
+    prometheus: str = "http://prometheus-operated.monitoring:9090"
+    """Where KEDA and the canary analysis ask."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Autoscale:
+        if self.minimum > self.maximum:
+            raise ValueError(f"`minimum` ({self.minimum}) is above `maximum` ({self.maximum})")
+        if self.cpu_percent is None and self.rps is None and self.p99_ms is None:
+            raise ValueError("one of `cpu_percent`, `rps`, `p99_ms` must say when a replica is added")
+        return self
+
+
+class RolloutPlan(Frozen):
+    """How a new release takes over from the one before."""
+
+    kind: Rollout = "direct"
+    """`direct`: at once; `canary`: by weights that `steps` names; `shadow`: a copy of each request, answers are not
+    used; `ab`: a fixed share or a header, until somebody decides."""
+    steps: tuple[Percent, ...] = (5, 25, 50)
+    """Weights of a canary, one after the other, then all (percent)."""
+    step_minutes: float = Field(default=10, gt=0)
+    """How long each weight is watched (minutes)."""
+    share: Percent = 50
+    """Of requests that go to the new release (ab, percent)."""
+    header: str | None = None
+    """Requests whose header of this name is `new` go to the new release, instead of by share (ab)."""
+    max_error_rate: float = Field(default=0.01, ge=0, le=1)
+    """Most additional errors of a canary over the champion, share of its answers (fraction)."""
+    max_p99_ratio: float = Field(default=1.25, ge=1)
+    """Most p99 of a canary over that of the champion (ratio)."""
+    max_drift: float = Field(default=0.2, gt=0)
+    """Most population stability index between the scores of canary and champion."""
+
+    @model_validator(mode="after")
+    def _steps_rise(self) -> RolloutPlan:
+        if list(self.steps) != sorted(set(self.steps)) or not all(0 < step < 100 for step in self.steps):
+            raise ValueError("`steps` wants rising weights above 0 and below 100")
+        return self
+
+
+class Route(Frozen):
+    """How requests reach the service from outside its namespace."""
+
+    by: Literal["istio", "ambassador", "gateway", "none"] = "none"
+    host: str | None = None
+    """Host name that is asked."""
+    gateway: str | None = None
+    """`namespace/name` of the Istio gateway or Gateway API gateway."""
+
+    @model_validator(mode="after")
+    def _has_host(self) -> Route:
+        if self.by != "none" and self.host is None:
+            raise ValueError(f"a route by {self.by} wants `host`")
+        if self.by in ("istio", "gateway") and self.gateway is None:
+            raise ValueError(f"a route by {self.by} wants `gateway`")
+        return self
+
+
+class Secrets(Frozen):
+    """Where secrets come from; they are files in the container, under /etc/crm/secrets/<name>."""
+
+    by: Literal["external_secrets", "csi", "none"] = "none"
+    store: str | None = None
+    """Name of the ClusterSecretStore or SecretProviderClass."""
+    names: dict[Name, str] = {}
+    """File name to key in the store."""
+
+    @model_validator(mode="after")
+    def _has_store(self) -> Secrets:
+        if self.by != "none" and (self.store is None or not self.names):
+            raise ValueError(f"secrets by {self.by} want `store` and `names`")
+        return self
+
+
+class Node(Frozen):
+    """A further node of the inference graph; each is a class of the package or of the repo with a server of its own."""
+
+    name: Name
+    kind: Literal["transformer", "combiner", "router", "model", "outlier_detector", "drift_detector", "explainer"]
+    uses: str
+    """`module:Class` that the node runs, such as `carrental_mlops.serving.nodes:Mean`."""
+    settings: dict[str, str | int | float | bool] = {}
+    """Given to the class."""
+    resources: Resources = Resources()
+
+
+class Aws(Frozen):
+    """The account that a release lives in."""
+
+    region: Literal[
+        "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"
+    ] = "eu-central-1"
+    account: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
+    role_arn: str | None = Field(default=None, pattern=r"^arn:aws:iam::[0-9]{12}:role/.+$")
+    """Of the pod (IRSA); the Terraform module's output."""
+
+
+class Deploy(Frozen):
+    """How a release runs."""
+
+    platform: Platform = "seldon"
+    """`seldon`: Seldon Core v1; `kserve`: KServe's InferenceService. One chart, the same values."""
+    namespace: Name = "models"
+    context: str | None = None
+    """kubectl's context; unset: the current one."""
+    image: str | None = Field(default=None, pattern=r"^[a-z0-9./:_-]+$")
+    """Image repository, without tag: a release adds the digest."""
+    shape: Shape = "single"
+    nodes: tuple[Node, ...] = ()
+    """Further nodes of the graph, as `shape` needs them, and detectors."""
+    rollout: RolloutPlan = RolloutPlan()
+    resources: Resources = Resources()
+    autoscale: Autoscale = Autoscale()
+    route: Route = Route()
+    secrets: Secrets = Secrets()
+    priority_class: str | None = None
+    serverless: bool = False
+    """Whether KServe runs in its serverless mode (Knative), which its canary needs."""
+    audit_volume_gb: int = Field(default=10, ge=1)
+    """Disk of one replica for the durable audit before it is shipped (GiB)."""
+    allowed_callers: tuple[Name, ...] = ()
+    """Namespaces whose pods may ask; the gateway's and Prometheus' may always."""
+    cost_centre: str | None = None
+    data_class: Literal["public", "internal", "confidential", "personal"] = "personal"
+    aws: Aws = Aws()
