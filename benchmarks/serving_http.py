@@ -30,6 +30,7 @@ from serving_setup import Peer
 
 COLLECTOR = 18199
 """Port of a collector that takes every span."""
+_ROWS_RUNS = 40
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -111,8 +112,8 @@ def take(peer: Peer, folder: Path, seconds: int, repetitions: int) -> Taken:
     with running(peer, folder) as (pids, started):
         script = _script(folder, peer)
         url = f"http://127.0.0.1:{peer.port}{peer.path}"
-        _wrk(url, script, 4, 2)
-        alone, busy, costs, answered = [], [], [], 0
+        warm = _wrk(url, script, 4, 2)
+        alone, busy, costs, answered = [], [], [], int(warm["n"]) + 1
         for _ in range(repetitions):
             alone.append(_wrk(url, script, 1, seconds))
             before = cpu_of(pids())
@@ -120,6 +121,7 @@ def take(peer: Peer, folder: Path, seconds: int, repetitions: int) -> Taken:
             costs.append((cpu_of(pids()) - before) / max(busy[-1]["n"], 1) * 1e6)
             answered += int(busy[-1]["n"] + alone[-1]["n"])
         rows = _rows_ms(url, peer) if peer.rows else float("nan")
+        answered += _ROWS_RUNS if peer.rows else 0
         return Taken(
             peer.name, started, statistics.median(b["rps"] for b in busy), statistics.median(a["p99"] for a in alone),
             statistics.median(costs), rows, _rss(pids()), answered, os.getloadavg()[0],
@@ -174,7 +176,7 @@ def _ask(url: str, body: object) -> bytes:
 
 def _rows_ms(url: str, peer: Peer) -> float:
     taken = []
-    for _ in range(40):
+    for _ in range(_ROWS_RUNS):
         begun = time.perf_counter()
         _ask(url, peer.rows)
         taken.append((time.perf_counter() - begun) * 1e3)
@@ -261,7 +263,7 @@ def _events(folder: Path) -> int:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--only", help="servers whose name holds this")
     args = parser.parse_args()
