@@ -44,6 +44,33 @@ def whole_file(path: Path) -> Iterator[Path]:
             draft.unlink(missing_ok=True)
 
 
+def create_file(path: Path, content: bytes) -> bool:
+    """Write `content` as `path`, whole, unless something is there: then False. Of several writers at once one wins.
+
+    Raises:
+        PlatformError: the disk is full or the folder cannot be written.
+    """
+    draft = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_dead_drafts(path.parent)
+        handle, draft = _new_draft(path)
+        with handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+            draft.chmod(0o644)
+            path.hardlink_to(draft)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        if draft is not None:
+            draft.unlink(missing_ok=True)
+    return True
+
+
 def _new_draft(path: Path) -> tuple[IO[bytes], Path]:
     """An empty file beside `path`, locked while its handle is open: the kernel frees it when the maker is killed."""
     while True:

@@ -152,6 +152,8 @@ class Deploy(Frozen):
     """kubectl's context; unset: the current one."""
     image: str | None = Field(default=None, pattern=r"^[a-z0-9./:_-]+$")
     """Image repository, without tag: a release adds the digest."""
+    releases: str = Field(default="releases/", pattern=r"/$")
+    """Where releases are kept: a folder of the repo, or `s3://bucket/prefix/`."""
     shape: Shape = "single"
     nodes: tuple[Node, ...] = ()
     """Further nodes of the graph, as `shape` needs them, and detectors."""

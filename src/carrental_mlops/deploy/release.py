@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from carrental_mlops.config.frozen import Frozen
 
 Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+State = Literal["started", "applied", "available", "failed"]
+
+
+def _in_utc(given: datetime) -> datetime:
+    return given.replace(tzinfo=UTC) if given.tzinfo is None else given.astimezone(UTC)
+
+
+Instant = Annotated[datetime, AfterValidator(_in_utc)]
+"""UTC; one without a time zone is taken for UTC."""
 
 
 class ModelRef(Frozen):
@@ -25,7 +34,7 @@ class Evidence(Frozen):
 
     kind: Literal["gate", "load_test"]
     passed: bool
-    at: datetime
+    at: Instant
     """When it was gathered, UTC."""
     model_digest: str
     """Of the model that it speaks of."""
@@ -40,10 +49,10 @@ class Waiver(Frozen):
 
     what: str
     """What is waived, such as `load_test`."""
-    by: str
+    by: str = Field(min_length=1)
     """A person, not a team."""
     reason: str = Field(min_length=10)
-    expires: datetime
+    expires: Instant
     """UTC."""
 
 
@@ -65,7 +74,7 @@ class Release(Frozen):
     """Version of carrental-mlops."""
     by: str
     """Who: from the CI's OIDC token, else git's user."""
-    at: datetime
+    at: Instant
     """UTC."""
     commit: str | None = None
     """Of the model repo."""
@@ -73,3 +82,28 @@ class Release(Frozen):
     waivers: tuple[Waiver, ...] = ()
     before: str | None = None
     """Id of the release that it took over from."""
+
+
+class Stored(Frozen):
+    """A release with what it takes to make it again, and to say what a later one changes."""
+
+    release: Release
+    config: dict[str, Any]
+    """The repo's configuration as it was, of that environment."""
+    values: dict[str, Any]
+    """What Helm was given."""
+    manifests: tuple[dict[str, Any], ...]
+    """What the chart made of it."""
+
+
+class Event(Frozen):
+    """What became of a release, one step."""
+
+    release: str
+    """Its id."""
+    state: State
+    """`started`: Helm was asked; `applied`: the cluster took all of it; `available`: its pods answer; `failed`: the
+    cluster or Helm said no, or it was not available in time."""
+    at: Instant
+    by: str
+    said: str = ""

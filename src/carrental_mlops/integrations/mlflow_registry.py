@@ -39,6 +39,10 @@ class RegisteredModel:
     tags: Mapping[str, str]
     metrics: Mapping[str, float]
     """As measured when it was registered."""
+    registered_at: float
+    """Seconds since 1970-01-01 UTC."""
+    created_ms: int = 0
+    """Milliseconds since 1970, UTC."""
 
 
 class Registry:
@@ -126,6 +130,25 @@ class Registry:
                 if not token:
                     return sorted(found, key=lambda m: int(m.version), reverse=True)
 
+    def version(self, number: str) -> RegisteredModel:
+        """The version `number`.
+
+        Raises:
+            ConfigError: no such version.
+        """
+        with platform_errors(self.uri):
+            return _model(self._version(number))
+
+    def tag(self, number: str, name: str, value: str) -> None:
+        """Set a tag of the version `number`; MLflow keeps 5,000 characters.
+
+        Raises:
+            ConfigError: no such version.
+        """
+        with platform_errors(self.uri):
+            self._version(number)
+            self._client().set_model_version_tag(self.service, number, name, value[:5000])
+
     def fetch(self, version: str, into: Path) -> Path:
         """`into`, now holding the files of `version`, checked against the digest taken when it was registered.
 
@@ -211,7 +234,8 @@ def registry_for(context: Context) -> Registry:
 def _model(found: Any) -> RegisteredModel:
     tags = dict(found.tags)
     metrics = {k.removeprefix("metric."): float(json.loads(v)) for k, v in tags.items() if k.startswith("metric.")}
-    return RegisteredModel(str(found.version), tags.get("digest", ""), tags.get("crm.run_id", ""), tags, metrics)
+    made = int(found.creation_timestamp or 0)
+    return RegisteredModel(str(found.version), tags.get("digest", ""), tags.get("crm.run_id", ""), tags, metrics, made)
 
 
 def _found(read: Any) -> Any:

@@ -14,6 +14,7 @@ from carrental_mlops.integrations.source_files import Entry, hidden
 
 _TRIES, _CONNECT_S = 3, 10
 _DENIED = ("AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
+_TAKEN = ("PreconditionFailed", "ConditionalRequestConflict", "pre-conditions you specified did not hold")
 
 
 class S3Objects:
@@ -72,6 +73,20 @@ class S3Objects:
             self._files().put_file(str(path), self.shown)
         except Exception as error:  # botocore and s3fs raise many kinds
             raise self._translated(error, "s3:PutObject") from error
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Put `content` as `path` below the prefix, unless something is there: then False, and nothing is written.
+
+        Source: Amazon S3 User Guide, "Conditional writes" (`If-None-Match: *` of PutObject; 412, or 409 in a race).
+        """
+        bucket, _, key = self._key(path).partition("/")
+        try:
+            self._files().call_s3("put_object", Bucket=bucket, Key=key, Body=content, IfNoneMatch="*")
+        except Exception as error:  # botocore and s3fs raise many kinds
+            if any(word in f"{type(error).__name__}: {error}" for word in _TAKEN) or isinstance(error, FileExistsError):
+                return False
+            raise self._translated(error, "s3:PutObject") from error
+        return True
 
     def digest(self, path: str) -> str | None:
         """See `Files`: an ETag that differs is taken for another content."""
