@@ -12,10 +12,10 @@ ENVIRONMENTS := pipelines serving mlserver seldon alibi deploy
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test312 e2e lint type bench docs build lock format clean export
+.PHONY: help setup demo test test312 e2e control-plane lint type bench docs build lock format clean export
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
 
 $(UV):
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if v in ((3, 11), (3, 12)) else f"Python 3.11 or 3.12 needed, $(PYTHON) is {v[0]}.{v[1]}. Fix: make PYTHON=/path/to/python3.11")'
@@ -60,6 +60,9 @@ test312: setup ## what a Python version can change, on 3.12 where uv finds one; 
 
 e2e: setup ## what takes minutes or real servers
 	@$(PY) -m pytest -q -m e2e
+
+control-plane: ## what the cluster tests of `make e2e` need, into a cache outside the repo; half an hour cold
+	@tests/control_plane/build.sh
 
 bench: setup ## the benchmark table of docs/benchmarks.md
 	@$(PY) benchmarks/run.py

@@ -1,0 +1,24 @@
+"""End-to-end tests share one control plane a session, and end with a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from control_plane import ControlPlane, control_plane, missing
+from e2e_table import E2eTable
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.markexpr == "e2e":
+        config.pluginmanager.register(E2eTable(Path(__file__).with_name("skips.txt")), "e2e_table")
+
+
+@pytest.fixture(scope="session")
+def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """A control plane with controllers, scheduler and nodes where their binaries are there; skips without apiserver."""
+    if why := missing():
+        pytest.skip(why)
+    with control_plane(tmp_path_factory.mktemp("plane")) as running:
+        yield running
