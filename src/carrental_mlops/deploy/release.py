@@ -47,8 +47,8 @@ class Evidence(Frozen):
 class Waiver(Frozen):
     """Somebody answers for evidence that is missing or says no."""
 
-    what: str
-    """What is waived, such as `load_test`."""
+    what: Literal["gate", "load_test"]
+    """What is waived."""
     by: str = Field(min_length=1)
     """A person, not a team."""
     reason: str = Field(min_length=10)

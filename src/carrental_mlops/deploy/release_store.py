@@ -106,9 +106,11 @@ class ReleaseStore:
             return kind.model_validate_json(raw)
         except ValidationError as error:
             first = error.errors()[0]
-            raise DataError(f"{self.shown}{name} is no {kind.__name__.lower()}: "
-                            f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
-                            "restore the file from git or the bucket's versions; a release is never edited") from error  # fmt: skip
+            at, what = ".".join(map(str, first["loc"])), "a release" if kind is Stored else "an event of a release"
+            raise DataError(
+                f"{self.shown}{name} is not {what}: {at}: {first['msg']}",
+                "restore the file from git or the bucket's versions; a release is never edited",
+            ) from error
 
 
 def tag_model(registry: Registry, release: Release) -> None:

@@ -41,8 +41,6 @@ class RegisteredModel:
     """As measured when it was registered."""
     registered_at: float
     """Seconds since 1970-01-01 UTC."""
-    created_ms: int = 0
-    """Milliseconds since 1970, UTC."""
 
 
 class Registry:
@@ -234,7 +232,7 @@ def registry_for(context: Context) -> Registry:
 def _model(found: Any) -> RegisteredModel:
     tags = dict(found.tags)
     metrics = {k.removeprefix("metric."): float(json.loads(v)) for k, v in tags.items() if k.startswith("metric.")}
-    made = int(found.creation_timestamp or 0)
+    made = int(found.creation_timestamp or 0) / 1000
     return RegisteredModel(str(found.version), tags.get("digest", ""), tags.get("crm.run_id", ""), tags, metrics, made)
 
 

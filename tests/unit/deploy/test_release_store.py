@@ -114,7 +114,7 @@ def test_a_release_that_somebody_edited_into_none_is_named(tmp_path: Path) -> No
     store = ReleaseStore(tmp_path, "releases/")
     store.add("prod", stored)
     (tmp_path / "releases/prod/1.json").write_text('{"release": {}}')
-    with pytest.raises(DataError, match=r"releases/prod/1.json is no stored: .*\nFix: restore"):
+    with pytest.raises(DataError, match=r"releases/prod/1.json is not a release: .*\nFix: restore"):
         store.get("prod-1")
 
 
