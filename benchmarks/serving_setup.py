@@ -107,5 +107,7 @@ def environment(name: str, *packages: str) -> Path:
         what = ["sync", "--require-hashes", hashed] if hashed.is_file() else ["install", *packages]
         wall([UV, "venv", "--quiet", "--clear", "--python", sys.executable, folder])
         wall([UV, "pip", what[0], "--quiet", "--python", folder / "bin" / "python", *what[1:]])
+        if name == "serving":
+            wall([UV, "pip", "install", "-q", "--no-deps", "--python", folder / "bin" / "python", "--editable", ROOT])
         (folder / "ready").touch()
     return folder / "bin"
