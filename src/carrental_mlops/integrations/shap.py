@@ -16,7 +16,13 @@ def tree_contributions(booster: Any, rows: Floats) -> Floats:
         booster: a `lightgbm.Booster` with a binary objective.
         rows: (n, k) matrix in the order of the booster's columns.
     """
-    return np.asarray(booster.predict(rows, pred_contrib=True, num_threads=1), dtype=np.float64)[:, :-1]
+    return tree_explanation(booster, rows)[0]
+
+
+def tree_explanation(booster: Any, rows: Floats) -> tuple[Floats, Floats]:
+    """`tree_contributions`, and the (n,) base that they add to: together the raw score in log-odds."""
+    table = np.asarray(booster.predict(rows, pred_contrib=True, num_threads=1), dtype=np.float64)
+    return table[:, :-1], table[:, -1]
 
 
 def sampled_contributions(estimator: Any, rows: Floats, background: Floats, seed: int) -> Floats:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _FLOOR = 1e-4
 """Least share of a bin, so that an empty bin gives a large index and not infinity."""
@@ -26,7 +29,7 @@ class Bins:
 
 def profile(rows: pd.DataFrame, columns: Iterable[str], bins: int = 10) -> dict[str, Bins]:
     """Column name to its spread over quantile bins of `rows`; constant columns have one bin."""
-    return {name: _binned(rows[name].to_numpy(dtype=np.float64), bins) for name in columns}
+    return {name: spread(rows[name].to_numpy(dtype=np.float64), bins) for name in columns}
 
 
 def stability_index(reference: Bins, values: NDArray[np.float64]) -> float:
@@ -55,7 +58,8 @@ def bins_from_json(text: str) -> dict[str, Bins]:
     return {name: Bins(tuple(b["edges"]), tuple(b["shares"])) for name, b in json.loads(text).items()}
 
 
-def _binned(values: NDArray[np.float64], bins: int) -> Bins:
+def spread(values: NDArray[np.float64], bins: int = 10) -> Bins:
+    """The spread of (n,) `values` over their quantile bins; NaN is missing."""
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, bins + 1)[1:-1])) if len(known) else np.empty(0)
     return Bins(tuple(map(float, edges)), tuple(map(float, _shares(values, edges))))

@@ -1,0 +1,180 @@
+"""What detectors are fed with: the audit's masked CloudEvents, as the http sink of `crm audit ship` posts them.
+
+Raw requests are refused: Seldon's payload logger sends those, so it stays off. An event with a field in the clear that
+`serving.audit.clear` does not name is refused too, with its whole batch, and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from abc import abstractmethod
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from prometheus_client import Counter
+
+from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.core.arrays import Floats
+from carrental_mlops.errors import ConfigError, PlatformError
+from carrental_mlops.serving.app import Reply
+from carrental_mlops.serving.audit_event import MASK, TYPE
+from carrental_mlops.serving.nodes.base import Asked, Node, Place, document_of, reply
+from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.ship import HttpSink
+
+EVENT_TYPES = (b"application/cloudevents-batch+json", b"application/cloudevents+json")
+SCORE = "score"
+_SEEN = 100_000
+"""Events whose ids are remembered, since the shipper may send some twice."""
+
+
+class Receiver(Node):
+    """Takes batches of events at POST `/events` and hands the numbers in them to `take`."""
+
+    calls = ("events",)
+    own_door = True
+
+    class Settings(Frozen):
+        """What is watched, and who may send."""
+
+        fields: str | None = None
+        """Numeric fields in the clear and stored features that are watched besides the score, with commas between;
+        unset: all but id, time and entities."""
+        token_file: str | None = None
+        """File with the bearer token that the shipper must send, relative to the repo; unset: whoever reaches the
+        node, which its network policy decides."""
+        forward_to: str | None = None
+        """Where each batch goes next, as the audit has one sink; it has a batch before we say that we have."""
+
+    def __init__(self, place: Place, settings: Any) -> None:
+        super().__init__(place, settings)
+        config = place.config
+        self._clear = frozenset(config.serving.audit.clear)
+        columns = config.columns
+        self._unwatched = {columns.id, columns.time, columns.label, *columns.entities}
+        self._wanted = None if settings.fields is None else {part.strip() for part in settings.fields.split(",")}
+        self._token = _token(place, settings.token_file)
+        self._next = HttpSink(settings.forward_to, self._token) if settings.forward_to else None
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        told = Counter(
+            "crm_detector_events", "Events by what became of them", ("node", "what"), registry=place.registry
+        )
+        self._counted = {w: told.labels(place.name, w) for w in ("taken", "again", "refused")}
+
+    @abstractmethod
+    def take(self, identity: str, columns: Mapping[str, Floats]) -> None:
+        """Look at one event.
+
+        Args:
+            identity: of the event, made by the service.
+            columns: (n,) numbers of the score and of each watched field, NaN where missing.
+        """
+
+    async def answer(self, asked: Asked) -> Reply:
+        """How many events were new, once the next receiver has them all."""
+        self._hold_token(asked)
+        events = self._masked(document_of(asked.body))
+        if self._next:
+            lines = [orjson.dumps(event) for event in events]
+            try:
+                await asyncio.to_thread(self._next.send, lines)
+            except PlatformError:
+                raise Refusal(503, "the next receiver does not take the events") from None
+        fresh = [event for event in events if event["id"] not in self._seen]
+        for event in fresh:
+            self._remember(event["id"])
+            self.take(event["id"], self._numbers(event["data"]))
+        self._counted["taken"].inc(len(fresh))
+        self._counted["again"].inc(len(events) - len(fresh))
+        return reply({"taken": len(fresh)})
+
+    def _masked(self, document: Any) -> list[dict[str, Any]]:
+        """The events, or a refusal of them all."""
+        events = document if type(document) is list else [document]
+        for event in events:
+            if (what := self._wrong(event)) is not None:
+                self._counted["refused"].inc(len(events))
+                raise Refusal(422, what)
+        return events
+
+    def _wrong(self, event: Any) -> str | None:
+        try:
+            if event["type"] != TYPE:
+                return f"an event is not of type {TYPE}; raw requests are not taken"
+            data = event["data"]
+            if any(value != MASK for name, value in data["inputs"].items() if name not in self._clear):
+                return "an event holds a field in the clear that serving.audit.clear does not name"
+            if type(event["id"]) is not str or type(data["score"]) is not list:
+                return "an event has no id or no scores"
+            if _floats(data["score"]) is None:
+                return "an event's scores are no numbers"
+        except (KeyError, TypeError, AttributeError):
+            return "an event is not one of the audit's"
+        return None
+
+    def _numbers(self, data: Mapping[str, Any]) -> dict[str, Floats]:
+        columns: dict[str, Floats | None] = {SCORE: _floats(data["score"])}
+        for name, values in {**data["inputs"], **(data.get("features") or {})}.items():
+            if name not in self._unwatched and (self._wanted is None or name in self._wanted):
+                columns[name] = _floats(values)
+        rows = len(data["score"])
+        return {name: column for name, column in columns.items() if column is not None and len(column) == rows}
+
+    def _remember(self, identity: str) -> None:
+        self._seen[identity] = None
+        while len(self._seen) > _SEEN:
+            self._seen.popitem(last=False)
+
+    def _hold_token(self, asked: Asked) -> None:
+        if self._token is None:
+            return
+        sent = asked.headers.get(b"authorization", b"")
+        if not hmac.compare_digest(sent, b"Bearer " + self._token.encode()):
+            raise Refusal(401, "the shipper's token was expected")
+
+
+def _floats(values: Any) -> Floats | None:
+    """(n,) numbers; None where these are none, such as a mask or texts."""
+    if type(values) is not list or not {int, float, bool, type(None)}.issuperset(map(type, values)):
+        return None
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def _token(place: Place, path: str | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return (place.root / path).read_text().strip()
+    except OSError as error:
+        fix = "mend `token_file` of the node"
+        raise ConfigError(f"node `{place.name}`: {place.root / path}: {error.strerror}", fix) from None
+
+
+class Window:
+    """The newest rows of a column.
+
+    Args:
+        size: how many.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._values = np.empty(size)
+        self._count = 0
+
+    def __len__(self) -> int:
+        return min(self._count, len(self._values))
+
+    def add(self, values: Sequence[float] | Floats) -> None:
+        """Further values, the oldest of which make room."""
+        for value in values:
+            self._values[self._count % len(self._values)] = value
+            self._count += 1
+
+    @property
+    def values(self) -> Floats:
+        """(n,), in no order."""
+        return self._values[: len(self)]
