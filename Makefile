@@ -80,7 +80,7 @@ lock: $(UV) ## resolve again and export one hashed file per environment
 export: $(UV)
 	@for e in $(ENVIRONMENTS); do $(UV) export --quiet --frozen --extra $$e --no-default-groups --no-emit-project --no-header -o requirements/$$e.txt; done
 	@$(UV) export --quiet --frozen --extra pipelines --extra serving --extra deploy --group dev --no-emit-project --no-header -o requirements/dev.txt
-	@$(UV) export --quiet --frozen --extra pipelines --no-default-groups --group repo --no-emit-project --no-header -o requirements/repo.txt
+	@$(UV) export --quiet --frozen --extra pipelines --extra deploy --no-default-groups --group repo --no-emit-project --no-header -o requirements/repo.txt
 
 format: setup
 	@$(PY) -m ruff check --fix-only --quiet . ; $(PY) -m ruff format --quiet .
