@@ -16,7 +16,7 @@ missing=0
 say() { echo "control plane: $*" >&2; }
 lacks() { say "LEFT OUT $*"; missing=1; }
 
-etcd() {
+etcd_binary() {
   test -x "$OUT/bin/etcd" && return
   if command -v etcd >/dev/null; then ln -sf "$(command -v etcd)" "$OUT/bin/etcd" && return; fi
   local deb="$OUT/src/deb"
@@ -70,7 +70,7 @@ crds() {
   mv "$OUT/crds/.$name" "$OUT/crds/$name"
 }
 
-etcd || lacks "etcd: no binary on PATH and no Debian archive (apt-get download etcd-server)"
+etcd_binary || lacks "etcd: no binary on PATH and no Debian archive (apt-get download etcd-server)"
 if ! command -v go >/dev/null; then
   lacks "everything else: no Go toolchain on PATH"
 else

@@ -1,0 +1,155 @@
+"""Stands in for Seldon's and KServe's operators on the test control plane.
+
+Out of each SeldonDeployment and InferenceService it makes real Deployments, one a component of a predictor, which the
+real controllers, scheduler and kwok bring up, and it reports back what they came to, in the fields that the operators
+use. It makes no network route and no executor: what requests do is not shown by it.
+"""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+from collections.abc import Iterator
+from typing import Any
+
+from control_plane import ControlPlane
+
+_Object = dict[str, Any]
+_SELDON = "/apis/machinelearning.seldon.io/v1"
+_KSERVE = "/apis/serving.kserve.io/v1beta1"
+_POLL_S = 0.3
+_MINE = "operator-stand-in"
+_OWNER = "stand-in/owner"
+_POD_FIELDS = frozenset(
+    {"minReplicas", "maxReplicas", "labels", "annotations", "canaryTrafficPercent", "deploymentStrategy"}
+)
+
+
+class OperatorStandIn:
+    """Reconciles in a thread between `start` and `stop`."""
+
+    def __init__(self, plane: ControlPlane) -> None:
+        self._plane = plane
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=_MINE, daemon=True)
+
+    def start(self) -> None:
+        """Begin to reconcile."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the round that runs."""
+        self._over.set()
+        self._thread.join(timeout=60)
+
+    def _run(self) -> None:
+        while not self._over.wait(_POLL_S):
+            try:
+                self._round()
+            except (OSError, urllib.error.HTTPError):
+                continue  # the apiserver is away or the object changed meanwhile: the next round sees
+
+    def _round(self) -> None:
+        for item in self._plane.ask(f"{_SELDON}/seldondeployments")["items"]:
+            self._reconcile(item, f"{_SELDON}/namespaces/{{}}/seldondeployments/{{}}", list(_seldon_parts(item)))
+        for item in self._plane.ask(f"{_KSERVE}/inferenceservices")["items"]:
+            self._reconcile(item, f"{_KSERVE}/namespaces/{{}}/inferenceservices/{{}}", list(_kserve_parts(item)))
+
+    def _reconcile(self, item: _Object, path: str, wanted: list[_Object]) -> None:
+        namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
+        if item["metadata"].get("deletionTimestamp"):
+            return
+        deployments = f"/apis/apps/v1/namespaces/{namespace}/deployments"
+        for deployment in wanted:
+            patch = f"{deployments}/{deployment['metadata']['name']}?fieldManager={_MINE}&force=true"
+            self._plane.ask(patch, "PATCH", deployment, "application/apply-patch+yaml")
+        owned = self._plane.ask(f"{deployments}?labelSelector={_OWNER}%3D{name}")["items"]
+        names = {one["metadata"]["name"] for one in wanted}
+        for one in owned:
+            if one["metadata"]["name"] not in names:
+                self._plane.ask(f"{deployments}/{one['metadata']['name']}", "DELETE")
+        status = _status(item, {one["metadata"]["name"]: one for one in owned}, names)
+        if status != item.get("status"):
+            body = {key: item[key] for key in ("apiVersion", "kind")} | {
+                "metadata": {"name": name, "namespace": namespace},
+                "status": status,
+            }
+            self._plane.ask(f"{path.format(namespace, name)}/status", "PATCH", body, "application/merge-patch+json")
+
+
+def _seldon_parts(item: _Object) -> Iterator[_Object]:
+    name = item["metadata"]["name"]
+    for predictor in item["spec"]["predictors"]:
+        for index, component in enumerate(predictor.get("componentSpecs", [])):
+            scaled = component.get("hpaSpec", {}).get("minReplicas")
+            replicas = (
+                scaled or component.get("replicas") or predictor.get("replicas") or item["spec"].get("replicas") or 1
+            )
+            labels = {
+                **predictor.get("labels", {}),
+                **component.get("metadata", {}).get("labels", {}),
+                "seldon-deployment-id": name,
+            }
+            yield _deployment(item, f"{name}-{predictor['name']}-{index}", labels, component["spec"], replicas)
+
+
+def _kserve_parts(item: _Object) -> Iterator[_Object]:
+    name = item["metadata"]["name"]
+    inherited = item["metadata"].get("labels", {})
+    for role in ("predictor", "transformer", "explainer"):
+        if part := item["spec"].get(role):
+            pod = {key: value for key, value in part.items() if key not in _POD_FIELDS}
+            labels = {**inherited, **part.get("labels", {}), "serving.kserve.io/inferenceservice": name}
+            yield _deployment(item, f"{name}-{role}", labels, pod, part.get("minReplicas") or 1)
+
+
+def _deployment(item: _Object, name: str, labels: dict[str, str], pod: _Object, replicas: int) -> _Object:
+    owner = item["metadata"]
+    reference = {
+        "apiVersion": item["apiVersion"],
+        "kind": item["kind"],
+        "name": owner["name"],
+        "uid": owner["uid"],
+        "controller": True,
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": name,
+            "namespace": owner["namespace"],
+            "labels": {**labels, _OWNER: owner["name"]},
+            "ownerReferences": [reference],
+        },
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"stand-in/part": name}},
+            "template": {"metadata": {"labels": {**labels, "stand-in/part": name}}, "spec": pod},
+        },
+    }
+
+
+def _status(item: _Object, running: dict[str, _Object], wanted: set[str]) -> _Object:
+    """In the words of the operator: Seldon's `state`, and conditions of both."""
+    up = wanted <= running.keys() and all(_is_up(running[name]) for name in wanted)
+    word = "True" if up else "False"
+    if item["kind"] == "InferenceService":
+        conditions = [{"type": kind, "status": word} for kind in ("PredictorReady", "Ready")]
+        return {"observedGeneration": item["metadata"]["generation"], "conditions": conditions}
+    parts = {
+        name: {"replicas": running[name]["spec"]["replicas"], "availableReplicas": _available(running[name])}
+        for name in sorted(wanted & running.keys())
+    }
+    conditions = [{"type": kind, "status": word} for kind in ("DeploymentsReady", "Ready")]
+    return {"state": "Available" if up else "Creating", "deploymentStatus": parts, "conditions": conditions}
+
+
+def _is_up(deployment: _Object) -> bool:
+    """All of its replicas are of the newest template and available."""
+    status, replicas = deployment.get("status", {}), deployment["spec"]["replicas"]
+    updated = status.get("updatedReplicas", 0) == status.get("replicas", 0) == _available(deployment) == replicas
+    return bool(updated and status.get("observedGeneration") == deployment["metadata"]["generation"])
+
+
+def _available(deployment: _Object) -> int:
+    return int(deployment.get("status", {}).get("availableReplicas", 0))
