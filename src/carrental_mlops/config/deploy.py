@@ -47,6 +47,12 @@ class Autoscale(Frozen):
     """`hpa` with the Prometheus adapter, or KEDA's own scaler of Prometheus."""
     prometheus: str = "http://prometheus-operated.monitoring:9090"
     """Where KEDA and the canary analysis ask."""
+    up_percent: int = Field(default=100, ge=1)
+    """Most replicas that 30 s may add, of those there are (percent); always at least two."""
+    down_percent: int = Field(default=25, ge=1)
+    """Most replicas that a minute may take away, of those there are (percent)."""
+    down_after_s: int = Field(default=300, ge=0, le=3600)
+    """Load must have been lower for so long before a replica goes (seconds)."""
 
     @model_validator(mode="after")
     def _in_order(self) -> Autoscale:
@@ -167,8 +173,14 @@ class Deploy(Frozen):
     """Whether KServe runs in its serverless mode (Knative), which its canary needs."""
     audit_volume_gb: int = Field(default=10, ge=1)
     """Disk of one replica for the durable audit before it is shipped (GiB)."""
+    audit_storage_class: str | None = None
+    """Storage class of that disk, encrypted at rest; unset: the cluster's default."""
     allowed_callers: tuple[Name, ...] = ()
     """Namespaces whose pods may ask; the gateway's and Prometheus' may always."""
+    gateway_namespace: Name = "istio-system"
+    """Namespace of the gateway's pods."""
+    monitoring_namespace: Name = "monitoring"
+    """Namespace of Prometheus' pods."""
     cost_centre: str | None = None
     data_class: Literal["public", "internal", "confidential", "personal"] = "personal"
     aws: Aws = Aws()
