@@ -222,16 +222,14 @@ def _track(name: TrackName, release: Release, share: int, minimum: int) -> Track
 
 
 def _nodes(deploy: Deploy) -> tuple[NodeValues, ...]:
-    return tuple(
-        NodeValues(
-            name=node.name,
-            kind=node.kind,
-            port=FIRST_NODE_PORT + n,
-            resources=node.resources,
-            apart=node.kind in APART,
-        )
-        for n, node in enumerate(deploy.nodes)
-    )
+    """Each with a port of its own where it shares the pod of the model."""
+    found = []
+    for n, node in enumerate(deploy.nodes):
+        apart = node.kind in APART
+        alone = apart or deploy.platform == "kserve"
+        port = HTTP_PORT if alone else FIRST_NODE_PORT + n
+        found.append(NodeValues(name=node.name, kind=node.kind, port=port, resources=node.resources, apart=apart))
+    return tuple(found)
 
 
 def _audit(config: RepoConfig) -> AuditValues:
