@@ -86,9 +86,8 @@ def as_markdown(changes: Sequence[Change], title: str) -> str:
     for name, ours in _by_object(changes).items():
         lines += ["", f"**{_escaped(name)}**", ""]
         for change in ours:
-            sign = {"added": "➕", "removed": "➖", "changed": "✏️"}[change.kind]
             told = "".join(f" ⚠️ **{_escaped(mark)}**" for mark in marks(change))
-            lines.append(f"- {sign} {_escaped(change.said)}{told}")
+            lines.append(f"- {_escaped(change.said)}{told}")
     return "\n".join(lines) + "\n"
 
 

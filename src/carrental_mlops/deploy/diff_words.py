@@ -171,8 +171,8 @@ def _between(before: Any, after: Any, unit: str) -> str:
     texts = [value for value in (before, after) if isinstance(value, str)]
     if len(texts) == 2 and any("\n" in text or len(text) > 160 for text in texts):
         lines = list(difflib.ndiff(texts[0].splitlines(), texts[1].splitlines()))
-        come, gone = (sum(1 for line in lines if line.startswith(sign)) for sign in ("+ ", "- "))
-        return f"changed ({come} lines come, {gone} go)"
+        more, less = (sum(1 for line in lines if line.startswith(sign)) for sign in ("+ ", "- "))
+        return f"changed ({more} lines come, {less} go)"
     return f"{_short(before)}{unit} to {_short(after)}{unit}"
 
 

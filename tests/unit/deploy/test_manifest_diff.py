@@ -27,15 +27,15 @@ spec:
       terminationGracePeriodSeconds: 60
       containers:
         - name: model
-          image: registry.example.com/fraud@sha256:%s
+          image: registry.example.com/fraud@sha256:MODEL
           args: [--env, prod]
           env: [{name: A, value: "1"}, {name: B, value: "2"}]
           ports: [{name: http, containerPort: 8080}, {name: grpc, containerPort: 8081}]
           resources: {limits: {memory: 512Mi}, requests: {cpu: "1", memory: 512Mi}}
           readinessProbe: {httpGet: {path: /v2/health/ready, port: http}, periodSeconds: 5}
         - name: audit
-          image: registry.example.com/audit@sha256:%s
-""" % ("a" * 64, "c" * 64)
+          image: registry.example.com/audit@sha256:AUDIT
+""".replace("MODEL", "a" * 64).replace("AUDIT", "c" * 64)
 SELDON = """
 apiVersion: machinelearning.seldon.io/v1
 kind: SeldonDeployment
@@ -204,6 +204,6 @@ def test_the_comment_for_a_merge_request_has_a_summary_and_its_marks() -> None:
         "### fraud in prod", "",
         "1 change; pods restart; 1 may lose availability.", "",
         "**Deployment fraud**", "",
-        "- ✏️ container model: memory limit 512Mi to 256Mi ⚠️ **restarts pods** ⚠️ **may be killed for memory**",
+        "- container model: memory limit 512Mi to 256Mi ⚠️ **restarts pods** ⚠️ **may be killed for memory**",
     ]  # fmt: skip
     assert summary(diff([before], [before])) == "Nothing changes."
