@@ -130,11 +130,7 @@ predictor (KServe: where the model is). */}}
   securityContext:
     {{- include "ms.containerSecurity" . | nindent 4 }}
   volumeMounts:
-    - {name: tmp, mountPath: /tmp}
-    - {name: switch, mountPath: /etc/crm/switch, readOnly: true}
-    {{- if ne .root.Values.secrets.by "none" }}
-    - {name: secrets, mountPath: /etc/crm/secrets, readOnly: true}
-    {{- end }}
+    {{- include "ms.mounts" .root | nindent 4 }}
 {{- end }}
 
 {{/* Sends the audit on; its last turn comes when the server has closed its file. Takes: root, track. */}}

@@ -29,7 +29,7 @@ def egress_of(config: RepoConfig) -> tuple[Egress, ...]:
     found: dict[tuple[int, str | None], Egress] = {}
     for purpose, url in _urls(config):
         parts = urlsplit(url)
-        port = parts.port or _PORTS[parts.scheme]
+        port = parts.port or _PORTS.get(parts.scheme, 443)
         for namespace in _namespaces(parts.hostname or "", config.deploy.namespace):
             found.setdefault((port, namespace), Egress(port=port, namespace=namespace, purpose=purpose))
     return tuple(found[key] for key in sorted(found, key=lambda key: (key[0], key[1] or "")))
@@ -37,12 +37,17 @@ def egress_of(config: RepoConfig) -> tuple[Egress, ...]:
 
 def _urls(config: RepoConfig) -> Iterator[tuple[str, str]]:
     serving, deploy = config.serving, config.deploy
-    if serving.features.source == "server" and serving.features.feast_url:
+    if serving.features.feast_url:
         yield "features", serving.features.feast_url
-    elif serving.features.source == "store" and config.feast.online:
-        yield "features", config.feast.online
-    elif serving.features.source == "store" and REDIS_SECRET in deploy.secrets.names:
-        yield "features", "rediss://outside.example.com"
+    if serving.features.source == "store" or deploy.nodes:
+        if config.feast.online:
+            yield "features", config.feast.online
+        elif REDIS_SECRET in deploy.secrets.names:
+            yield "features", "rediss://outside.example.com"
+    for node in deploy.nodes:
+        for value in node.settings.values():
+            if isinstance(value, str) and value.split("://")[0] in _PORTS:
+                yield f"node {node.name}", value
     if serving.audit.sink:
         yield "audit", serving.audit.sink
     if serving.traces.endpoint:
