@@ -90,21 +90,25 @@ resource "aws_opensearch_domain" "this" {
   }
 
   log_publishing_options {
+    enabled                  = true
     log_type                 = "AUDIT_LOGS"
     cloudwatch_log_group_arn = aws_cloudwatch_log_group.this["opensearch"].arn
   }
 
   log_publishing_options {
+    enabled                  = true
     log_type                 = "INDEX_SLOW_LOGS"
     cloudwatch_log_group_arn = aws_cloudwatch_log_group.this["opensearch"].arn
   }
 
   log_publishing_options {
+    enabled                  = true
     log_type                 = "SEARCH_SLOW_LOGS"
     cloudwatch_log_group_arn = aws_cloudwatch_log_group.this["opensearch"].arn
   }
 
   log_publishing_options {
+    enabled                  = true
     log_type                 = "ES_APPLICATION_LOGS"
     cloudwatch_log_group_arn = aws_cloudwatch_log_group.this["opensearch"].arn
   }
