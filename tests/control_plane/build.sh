@@ -84,6 +84,8 @@ else
     lacks "the secrets store CSI driver's definitions"
   crds istio istio.io/api v1.27.3 'kubernetes/customresourcedefinitions.gen.yaml' || lacks "Istio's definitions"
   crds kserve github.com/kserve/kserve v0.16.0 'config/crd/full/*inferenceservices.yaml' || lacks "KServe's definition"
+  crds emissary github.com/emissary-ingress/emissary/v3 v3.10.0 'pkg/api/getambassador.io/crds.yaml' ||
+    lacks "Ambassador's definitions"
   binary kube-apiserver k8s.io/kubernetes $KUBERNETES k8s.io/kubernetes/cmd/kube-apiserver || lacks kube-apiserver
   binary kube-controller-manager k8s.io/kubernetes $KUBERNETES k8s.io/kubernetes/cmd/kube-controller-manager ||
     lacks kube-controller-manager

@@ -120,7 +120,7 @@ def test_a_canary_runs_beside_the_champion_and_uninstall_leaves_nothing(
 
     def runs(*predictors: str) -> bool:
         status = plane.ask(path).get("status", {})
-        names = {f"risk-{predictor}-0" for predictor in predictors}
+        names = {f"risk-{predictor}-0-risk" for predictor in predictors}
         return status.get("state") == "Available" and set(status["deploymentStatus"]) == names
 
     for weights in ({"champion": 100}, {"champion": 75, "canary": 25}, {"champion": 100}):

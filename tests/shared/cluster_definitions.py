@@ -17,7 +17,16 @@ import yaml
 from control_plane import BINARIES, ControlPlane
 
 _Schema = dict[str, Any]
-NAMES = ("prometheus-operator", "gateway-api", "keda", "external-secrets", "secrets-store", "istio", "kserve")
+NAMES = (
+    "prometheus-operator",
+    "gateway-api",
+    "keda",
+    "external-secrets",
+    "secrets-store",
+    "istio",
+    "emissary",
+    "kserve",
+)
 _NODE_DEPTH = 6
 """Levels of a graph; a structural schema cannot refer to itself."""
 
@@ -51,7 +60,17 @@ def apply_definitions(plane: ControlPlane) -> list[str]:
 def _of_module(name: str) -> list[_Schema]:
     files = sorted((BINARIES / "crds" / name).glob("*.yaml"))
     loaded = [one for file in files for one in yaml.load_all(file.read_text(), yaml.CSafeLoader)]
-    return [one for one in loaded if one and one.get("kind") == "CustomResourceDefinition"]
+    return [_unconverted(one) for one in loaded if one and one.get("kind") == "CustomResourceDefinition"]
+
+
+def _unconverted(definition: _Schema) -> _Schema:
+    """The newest version alone where versions are converted by a webhook, which is not running."""
+    spec = definition["spec"]
+    if spec.get("conversion", {}).get("strategy") != "Webhook":
+        return definition
+    newest = {**spec["versions"][-1], "storage": True}
+    kept = {key: value for key, value in spec.items() if key != "conversion"} | {"versions": [newest]}
+    return {**definition, "spec": kept}
 
 
 def _of_chart(chart: Path) -> _Schema:

@@ -286,6 +286,7 @@ def _node(number: int) -> dict[str, Any]:
         "kubernetes.io/os": "linux",
         "topology.kubernetes.io/zone": f"eu-central-1{'abc'[number % 3]}",
         "topology.kubernetes.io/region": "eu-central-1",
+        "nvidia.com/gpu.present": "true",
     }
     return {
         "apiVersion": "v1",

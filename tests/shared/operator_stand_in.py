@@ -1,8 +1,9 @@
-"""Stands in for Seldon's and KServe's operators on the test control plane.
+"""Stands in for Seldon's and KServe's operators, and for a provisioner of disks, on the test control plane.
 
 Out of each SeldonDeployment and InferenceService it makes real Deployments, one a component of a predictor, which the
 real controllers, scheduler and kwok bring up, and it reports back what they came to, in the fields that the operators
-use. It makes no network route and no executor: what requests do is not shown by it.
+use; their names are those that the operators give. It makes no network route and no executor: what requests do is not
+shown by it.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ _KSERVE = "/apis/serving.kserve.io/v1beta1"
 _POLL_S = 0.3
 _MINE = "operator-stand-in"
 _OWNER = "stand-in/owner"
-_POD_FIELDS = frozenset(
-    {"minReplicas", "maxReplicas", "labels", "annotations", "canaryTrafficPercent", "deploymentStrategy"}
+_NOT_OF_POD = frozenset(
+    {"annotations", "canaryTrafficPercent", "deploymentStrategy", "labels", "maxReplicas", "minReplicas"}
+    | {"scaleMetric", "scaleTarget", "timeout"}
 )
+"""Fields of a part of an InferenceService that are not of its pods."""
 
 
 class OperatorStandIn:
@@ -31,6 +34,7 @@ class OperatorStandIn:
     def __init__(self, plane: ControlPlane) -> None:
         self._plane = plane
         self._over = threading.Event()
+        self._disks: set[str] = set()
         self._thread = threading.Thread(target=self._run, name=_MINE, daemon=True)
 
     def start(self) -> None:
@@ -55,6 +59,11 @@ class OperatorStandIn:
         for item in self._plane.ask(f"{_KSERVE}/inferenceservices")["items"]:
             self._reconcile(item, f"{_KSERVE}/namespaces/{{}}/inferenceservices/{{}}", list(_kserve_parts(item)))
 
+        for claim in self._plane.ask("/api/v1/persistentvolumeclaims")["items"]:
+            if claim["status"].get("phase") == "Pending" and claim["metadata"]["uid"] not in self._disks:
+                self._disks.add(claim["metadata"]["uid"])
+                self._plane.ask("/api/v1/persistentvolumes", "POST", _disk(claim))
+
     def _reconcile(self, item: _Object, path: str, wanted: list[_Object]) -> None:
         namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
         if item["metadata"].get("deletionTimestamp"):
@@ -78,32 +87,49 @@ class OperatorStandIn:
 
 
 def _seldon_parts(item: _Object) -> Iterator[_Object]:
+    """`<name>-<predictor>-<index>-<name of the component, else of its containers>`, as Seldon names them."""
     name = item["metadata"]["name"]
     for predictor in item["spec"]["predictors"]:
         for index, component in enumerate(predictor.get("componentSpecs", [])):
-            scaled = component.get("hpaSpec", {}).get("minReplicas")
-            replicas = (
-                scaled or component.get("replicas") or predictor.get("replicas") or item["spec"].get("replicas") or 1
-            )
-            labels = {
-                **predictor.get("labels", {}),
-                **component.get("metadata", {}).get("labels", {}),
-                "seldon-deployment-id": name,
-            }
-            yield _deployment(item, f"{name}-{predictor['name']}-{index}", labels, component["spec"], replicas)
+            about = component.get("metadata", {})
+            last = about.get("name") or "-".join(one["name"] for one in component["spec"]["containers"])
+            labels = {**predictor.get("labels", {}), **about.get("labels", {}), "seldon-deployment-id": name}
+            replicas = component.get("replicas") or predictor.get("replicas") or item["spec"].get("replicas")
+            full = f"{name}-{predictor['name']}-{index}-{last}"
+            yield _deployment(item, full, labels, component["spec"], replicas)
 
 
 def _kserve_parts(item: _Object) -> Iterator[_Object]:
-    name = item["metadata"]["name"]
-    inherited = item["metadata"].get("labels", {})
+    """`<name>-<part>`, as KServe's raw deployments are named."""
+    name, about = item["metadata"]["name"], item["metadata"]
+    scaled_by_others = about.get("annotations", {}).get("serving.kserve.io/autoscalerClass") == "external"
     for role in ("predictor", "transformer", "explainer"):
         if part := item["spec"].get(role):
-            pod = {key: value for key, value in part.items() if key not in _POD_FIELDS}
-            labels = {**inherited, **part.get("labels", {}), "serving.kserve.io/inferenceservice": name}
-            yield _deployment(item, f"{name}-{role}", labels, pod, part.get("minReplicas") or 1)
+            pod = {key: value for key, value in part.items() if key not in _NOT_OF_POD}
+            labels = {**about.get("labels", {}), **part.get("labels", {}), "serving.kserve.io/inferenceservice": name}
+            replicas = None if scaled_by_others else part.get("minReplicas")
+            yield _deployment(item, f"{name}-{role}", labels, pod, replicas)
 
 
-def _deployment(item: _Object, name: str, labels: dict[str, str], pod: _Object, replicas: int) -> _Object:
+def _disk(claim: _Object) -> _Object:
+    """A volume for one claim."""
+    about = claim["metadata"]
+    reference = {"kind": "PersistentVolumeClaim", **{key: about[key] for key in ("namespace", "name", "uid")}}
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": f"disk-{about['uid']}"},
+        "spec": {
+            "accessModes": claim["spec"]["accessModes"],
+            "capacity": claim["spec"]["resources"]["requests"],
+            "storageClassName": claim["spec"].get("storageClassName", ""),
+            "claimRef": reference,
+            "hostPath": {"path": "/stand-in"},
+        },
+    }
+
+
+def _deployment(item: _Object, name: str, labels: dict[str, str], pod: _Object, replicas: int | None) -> _Object:
     owner = item["metadata"]
     reference = {
         "apiVersion": item["apiVersion"],
@@ -122,7 +148,7 @@ def _deployment(item: _Object, name: str, labels: dict[str, str], pod: _Object, 
             "ownerReferences": [reference],
         },
         "spec": {
-            "replicas": replicas,
+            **({} if replicas is None else {"replicas": replicas}),
             "selector": {"matchLabels": {"stand-in/part": name}},
             "template": {"metadata": {"labels": {**labels, "stand-in/part": name}}, "spec": pod},
         },

@@ -1,0 +1,102 @@
+"""A cluster takes what the chart makes of every supported shape, platform and rollout, field by field, and runs it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from cluster_releases import SERVICE, Case, objects, supported
+from control_plane import ControlPlane, missing
+from operator_stand_in import OperatorStandIn
+
+pytestmark = pytest.mark.e2e
+CASES = tuple(supported())
+RUN = tuple(case for case in CASES if case.rollout in ("direct", "canary"))
+_APART = "{{name: {}, kind: {}, uses: 'carrental_mlops.serving.nodes:Anything'}}"
+ROUTES = {
+    "istio": ("deploy.route={by: istio, host: fraud.example.com, gateway: ingress/main}",),
+    "gateway": ("deploy.route={by: gateway, host: fraud.example.com, gateway: ingress/main}",),
+    "ambassador": ("deploy.route={by: ambassador, host: fraud.example.com}",),
+}
+OPTIONS = {
+    **ROUTES,
+    "header": (*ROUTES["istio"], "deploy.rollout.header=x-variant", "deploy.rollout.kind=ab"),
+    "keda": ("deploy.autoscale={by: keda, rps: 50, p99_ms: 80}",),
+    "hpa by requests": ("deploy.autoscale={rps: 50, p99_ms: 80}",),
+    "external secrets": ("deploy.secrets={by: external_secrets, store: aws, names: {redis-url: fraud/redis}}",),
+    "csi": ("deploy.secrets={by: csi, store: aws, names: {redis-url: fraud/redis}}",),
+    "gpu": ("deploy.resources.gpu=1",),
+    "irsa": ("deploy.aws.role_arn=arn:aws:iam::123456789012:role/fraud",),
+    "callers": ("deploy.allowed_callers=[checkout, branches]",),
+    "priority": ("deploy.priority_class=system-cluster-critical",),
+    "explainer": (f"deploy.nodes=[{_APART.format('why', 'explainer')}, {_APART.format('odd', 'outlier_detector')}]",),
+}
+SELDON = Case("seldon", "single", "canary", serverless=False)
+
+
+def _apply(plane: ControlPlane, made: Sequence[dict[str, Any]], *, dry_run: bool = False) -> None:
+    answer = plane.apply(made, dry_run=dry_run)
+    assert answer.returncode == 0, answer.stderr
+    assert "Warning" not in answer.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_server_takes_every_field_in_every_environment(
+    plane: ControlPlane, definitions: list[str], case: Case
+) -> None:
+    namespace = plane.namespace("models", restricted=True)
+    environments = ("local", "staging", "prod")
+    made = [one for env in environments for one in objects(case.config(env=env, namespace=namespace), env)]
+    _apply(plane, made, dry_run=True)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_the_server_takes_every_field_of_an_option(plane: ControlPlane, definitions: list[str], option: str) -> None:
+    namespace = plane.namespace("models", restricted=True)
+    _apply(plane, objects(SELDON.config(*OPTIONS[option], namespace=namespace)), dry_run=True)
+
+
+@pytest.mark.skipif(missing("kube-controller-manager", "kube-scheduler", "kwok") is not None,
+                    reason=str(missing("kube-controller-manager", "kube-scheduler", "kwok")))  # fmt: skip
+@pytest.mark.parametrize("case", RUN, ids=str)
+def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
+    plane: ControlPlane, operators: OperatorStandIn, case: Case
+) -> None:
+    namespace = plane.namespace(f"runs-{case}", restricted=True)
+    made = objects(case.config("deploy.autoscale.minimum=2", namespace=namespace))
+    _apply(plane, made)
+    plane.until(lambda: _runs(plane, namespace), f"{case} does not run", "kube-controller-manager", 90)
+    tracks = {pod["metadata"]["labels"]["crm.carrental/track"] for pod in plane.get("pods", namespace)}
+    if case.platform == "seldon":
+        assert tracks == {"champion", *({"canary"} if case.rollout == "canary" else ())}
+    before = _generations(plane, namespace)
+    _apply(plane, made)
+    assert _generations(plane, namespace) == before
+    plane.kubectl(
+        "delete", "-f", "-", "--wait=false", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    )
+    plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 90)
+
+
+def _runs(plane: ControlPlane, namespace: str) -> bool:
+    """The operator says ready, and every pod is."""
+    seldon, kserve = (plane.get(kind, namespace) for kind in ("seldondeployments", "inferenceservices"))
+    said = [one.get("status", {}).get("state") == "Available" for one in seldon]
+    said += [
+        any(
+            condition == {"type": "Ready", "status": "True"}
+            for condition in one.get("status", {}).get("conditions", [])
+        )
+        for one in kserve
+    ]
+    pods = plane.get("pods", namespace, "-l", f"app.kubernetes.io/name={SERVICE}")
+    return bool(said) and all(said) and bool(pods) and all(pod["status"]["phase"] == "Running" for pod in pods)
+
+
+def _generations(plane: ControlPlane, namespace: str) -> dict[str, int]:
+    kinds = "deployments.apps,seldondeployments,inferenceservices,networkpolicies,poddisruptionbudgets"
+    return {
+        f"{one['kind']}/{one['metadata']['name']}": one["metadata"]["generation"] for one in plane.get(kinds, namespace)
+    }
