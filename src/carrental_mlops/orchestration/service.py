@@ -71,18 +71,19 @@ def _fetched(repo: ModelRepo, version: str | None, into: Path) -> Bundle:
         champion = registry.champion()
         if champion is None:
             raise ConfigError(f"{repo.config.service} has no champion to serve", "crm run training")
-        version, digest = champion.version, champion.digest
+        model = champion
     else:
-        known = {model.version: model.digest for model in registry.versions()}
+        known = {model.version: model for model in registry.versions()}
         if version not in known:
             raise ConfigError(
                 f"model {repo.config.service} has no version {version}", f"choose one of: {', '.join(known) or 'none'}"
             )
-        digest = known[version]
-    folder = into / f"{version}-{digest[:12]}"
-    if not _whole(folder, digest):
-        registry.fetch(version, folder)
-    bundle = Bundle(folder, Identity(repo.config.service, version, digest), _online(repo.root))
+        model = known[version]
+    folder = into / f"{model.version}-{model.digest[:12]}"
+    if not _whole(folder, model.digest):
+        registry.fetch(model.version, folder)
+    identity = Identity(repo.config.service, model.version, model.digest, model.registered_at)
+    bundle = Bundle(folder, identity, _online(repo.root))
     bundle.write()
     return bundle
 

@@ -16,6 +16,7 @@ import orjson
 from carrental_mlops.serving import protocol
 from carrental_mlops.serving.auth import Door
 from carrental_mlops.serving.endpoint import Endpoint
+from carrental_mlops.serving.gauges import Gauges
 from carrental_mlops.serving.openapi import openapi
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.telemetry import Metrics
@@ -33,7 +34,8 @@ Headers = list[tuple[bytes, bytes]]
 Reply = tuple[int, bytes, Headers]
 """HTTP status, body, headers."""
 
-_JSON: Headers = [(b"content-type", b"application/json")]
+JSON: Headers = [(b"content-type", b"application/json")]
+"""Headers of the usual answer."""
 _BINARY: Headers = [(b"content-type", b"application/octet-stream")]
 _KINDS = (b"application/json", b"application/octet-stream")
 _LENGTH = b"inference-header-content-length"
@@ -65,18 +67,19 @@ class App:
         self.failure: Exception | None = None
         """Why it did not start."""
         self._grpc: GrpcServer | None = None
+        self.gauges = Gauges(metrics)
         identity = endpoint.identity
         base = f"/v2/models/{identity.name}"
         bases = (base, f"{base}/versions/{identity.version}")
         self.infer_paths = frozenset(f"{path}/infer" for path in bases)
         described = functools.cache(lambda: orjson.dumps(openapi(endpoint)))
         self._pages: dict[str, Callable[[], Reply]] = {
-            "/v2": lambda: (200, orjson.dumps(server_metadata()), _JSON),
-            "/v2/health/live": lambda: (200, b'{"live":true}', _JSON),
+            "/v2": lambda: (200, orjson.dumps(server_metadata()), JSON),
+            "/v2/health/live": lambda: (200, b'{"live":true}', JSON),
             "/v2/health/ready": self._readiness,
             "/metrics": lambda: (200, metrics.text(), [(b"content-type", metrics.content_type)]),
-            "/openapi.json": lambda: (200, described(), _JSON),
-            **{path: lambda: (200, orjson.dumps(endpoint.metadata()), _JSON) for path in bases},
+            "/openapi.json": lambda: (200, described(), JSON),
+            **{path: lambda: (200, orjson.dumps(endpoint.metadata()), JSON) for path in bases},
             **{f"{path}/ready": self._readiness for path in bases},
         }
         self._open = {"/v2/health/live", "/v2/health/ready", "/metrics", *(f"{path}/ready" for path in bases)}
@@ -114,7 +117,7 @@ class App:
             body: of the request, or what waits for it.
         """
         started = scope.get("crm.started") or time.perf_counter()
-        headers = _JSON
+        headers = JSON
         given = dict(scope["headers"])
         traced = self._traced(given.get(b"traceparent"))
         try:
@@ -128,8 +131,11 @@ class App:
             code, written, headers = _refused(refusal)
             if code == 405:
                 headers = [*headers, (b"allow", b"POST")]
-        except Exception:
+            elif code >= 500:
+                self.metrics.failed(refusal.cause)
+        except Exception as error:
             log.exception("a request failed")
+            self.metrics.failed(type(error).__name__)
             code, written = 500, b'{"error":"the service failed; its log has the reason"}'
         finally:
             if done := scope.get("crm.done"):
@@ -146,12 +152,13 @@ class App:
         inference = protocol.read(body, endpoint.signature.names, endpoint.settings.max_rows, _length(given, body))
         trace = traced.traceparent if traced else None
         event, outputs = await endpoint.answer(inference, started, trace, caller)
+        self.metrics.scored(event.answer.scores, event.answer.decisions)
         if traced:
             traced.rows, traced.flags = inference.rows, event.flags
         flags = {"flags": list(event.flags)} if event.flags else None
         identity = endpoint.identity
         written = protocol.write(inference, event.id, identity.name, identity.version, outputs, flags)
-        headers = _JSON
+        headers = JSON
         if written.header_length is not None:
             headers = [*_BINARY, (_LENGTH, b"%d" % written.header_length)]
         if trace:
@@ -237,7 +244,7 @@ class App:
             return (
                 200,
                 orjson.dumps({**server_metadata(), "dependencies": await asyncio.to_thread(dependencies)}),
-                _JSON,
+                JSON,
             )
         return page()
 
@@ -251,7 +258,7 @@ class App:
         return [*sent, (b"connection", b"close")] if self.draining else sent
 
     def _readiness(self) -> Reply:
-        return (200, b'{"ready":true}', _JSON) if self.up else (503, b'{"ready":false}', _JSON)
+        return (200, b'{"ready":true}', JSON) if self.up else (503, b'{"ready":false}', JSON)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
@@ -268,6 +275,7 @@ class App:
                 await send({"type": "lifespan.startup.complete"})
             else:
                 self.ready = False
+                self.gauges.stop()
                 if self._grpc:
                     await self._grpc.stop(_GRACE_S)
                 await self.endpoint.stop()
@@ -289,6 +297,7 @@ class App:
 
             self._grpc = GrpcServer(self)
             await self._grpc.start()
+        self.gauges.start()
 
 
 def _length(given: dict[bytes, bytes], body: bytes) -> int | None:
@@ -306,7 +315,7 @@ _ALSO: dict[int, Headers] = {401: [(b"www-authenticate", b"Bearer")], 429: [(b"r
 def _refused(refusal: Refusal) -> Reply:
     told = {"error": refusal.message}
     body = orjson.dumps(told | {"field": refusal.field} if refusal.field else told)
-    return refusal.status, body, [*_JSON, *_ALSO.get(refusal.status, ())]
+    return refusal.status, body, [*JSON, *_ALSO.get(refusal.status, ())]
 
 
 def server_metadata() -> dict[str, Any]:

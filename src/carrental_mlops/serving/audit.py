@@ -55,6 +55,14 @@ class _Kept:
     done: asyncio.Future[None]
 
 
+class Drops(Protocol):
+    """Counts events lost, by cause."""
+
+    def __call__(self, events: int, cause: str) -> None:
+        """Add `events`."""
+        ...
+
+
 class Counter(Protocol):
     """The part of a Prometheus counter that we use."""
 
@@ -82,10 +90,19 @@ class DurableTrail:
         written: counts events kept.
         events: takes them.
         inputs: take the full input, encrypted; None keeps none.
+        waited: counts the seconds that answers waited for the disk.
     """
 
-    def __init__(self, rendering: Rendering, written: Counter, events: Segments, inputs: Inputs | None = None) -> None:
+    def __init__(
+        self,
+        rendering: Rendering,
+        written: Counter,
+        events: Segments,
+        inputs: Inputs | None = None,
+        waited: Counter | None = None,
+    ) -> None:
         self._render, self._written, self._events, self._inputs = rendering, written, events, inputs
+        self._waited = waited
         self._disk = ThreadPoolExecutor(1, "audit")
         self._using = threading.Lock()
         self._slow_writes, self._slow_until = 0, 0.0
@@ -147,6 +164,8 @@ class DurableTrail:
                 self._inputs.segments.append(b"".join(kept.sealed for kept in batch))
             self._events.append(b"".join(kept.line for kept in batch))
         now = time.monotonic()
+        if self._waited:
+            self._waited.inc((now - begun) * len(batch))
         self._slow_writes = self._slow_writes + 1 if now - begun > _SLOW_S else 0
         if self._slow_writes >= _SLOW_WRITES:
             self._slow_until = now + _SLOW_FOR_S
@@ -159,7 +178,7 @@ class DurableTrail:
         for kept in batch:
             if not kept.done.done():
                 if error:
-                    kept.done.set_exception(Refusal(503, "the answer could not be recorded"))
+                    kept.done.set_exception(Refusal(503, "the answer could not be recorded", cause="audit_disk"))
                 else:
                     kept.done.set_result(None)
         if self._waiting:
@@ -193,7 +212,7 @@ class BestEffortTrail:
         self,
         rendering: Rendering,
         written: Counter,
-        dropped: Counter,
+        dropped: Drops,
         queue: int,
         events: Segments,
         inputs: Inputs | None = None,
@@ -220,7 +239,7 @@ class BestEffortTrail:
         self._stop.set()
         await asyncio.to_thread(self._thread.join, 10)
         if self._thread.is_alive():
-            self._lose(len(self._queue), "the disk is too slow")
+            self._lose(len(self._queue), "slow_disk", "the disk is too slow")
         else:
             for segments in _files(self._events, self._inputs):
                 segments.close()
@@ -228,12 +247,12 @@ class BestEffortTrail:
     async def keep(self, event: Event) -> None:
         """Never waits and never refuses. The line is made here: a thread that made it would hold up the answers."""
         if len(self._queue) >= self._limit:
-            self._lose(1, "the queue is full")
+            self._lose(1, "queue_full", "the queue is full")
             return
         try:
             self._queue.append((self._render(event), self._inputs.vault.seal(event) if self._inputs else b""))
         except Exception as error:  # whatever a value may be, the answer goes out
-            self._lose(1, type(error).__name__)
+            self._lose(1, "rendering", type(error).__name__)
 
     def _run(self) -> None:
         while not self._stop.wait(_PAUSE) or self._queue:
@@ -251,10 +270,10 @@ class BestEffortTrail:
             self._events.append(b"".join(line for line, _ in events), sync=False)
             self._written.inc(len(events))
         except Exception as error:  # a thread that dies here would lose every later event without a word
-            self._lose(len(events), str(error))
+            self._lose(len(events), "disk", str(error))
 
-    def _lose(self, events: int, why: str) -> None:
-        self._dropped.inc(events)
+    def _lose(self, events: int, cause: str, why: str) -> None:
+        self._dropped(events, cause)
         if time.monotonic() - self._complained > _COMPLAIN_S:
             self._complained = time.monotonic()
             log.error("audit events are lost, crm_audit_dropped_total counts them: %s", why)

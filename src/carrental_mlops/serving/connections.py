@@ -16,7 +16,7 @@ from typing import Any, ClassVar, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from carrental_mlops.serving.app import App, Headers, Reply
+from carrental_mlops.serving.app import JSON, App, Headers, Reply
 
 _MAX_HEAD = 32 << 10
 """Bytes of a request line and its headers."""
@@ -34,6 +34,8 @@ _SHED = (
 )
 _SHED_OPEN, _SHED_CLOSE = _SHED % b"", _SHED % b"connection: close\r\n"
 _STATUS = {int(s): f"HTTP/1.1 {int(s)} {s.phrase}\r\n".encode() for s in http.HTTPStatus}
+_OK = _STATUS[200] + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n%b"
+"""The usual answer, for which the general way takes 2 µs longer."""
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
@@ -47,7 +49,7 @@ class Queue:
     """
 
     def __init__(self, limit: int) -> None:
-        self.limit, self.inside = limit, 0
+        self.limit, self.inside, self._peak = limit, 0, 0
         self._begun, self._most, self._turned = 0, _PER_TURN, 0.0
         self._answers: list[tuple[Connection, bytes]] = []
         self._held_since = 0.0
@@ -58,8 +60,11 @@ class Queue:
         if self.inside >= self.limit:
             return False
         self.inside += 1
+        if self.inside > self._peak:
+            self._peak = self.inside
         now = time.perf_counter()
-        cast("dict[str, Any]", cycle.scope).update({"crm.done": self._leave, "crm.started": now})
+        scope: Any = cycle.scope
+        scope["crm.done"], scope["crm.started"] = self._leave, now
         if not self._begun:
             self._turned = now
         if self._begun < self._most:
@@ -67,6 +72,11 @@ class Queue:
         else:
             self.waiting.append((connection, cycle, app))
         return True
+
+    def fullest(self) -> float:
+        """The most that it held since the last call (share of its limit)."""
+        peak, self._peak = self._peak, self.inside
+        return peak / self.limit
 
     def _begin(self, connection: Connection, cycle: RequestResponseCycle, app: Any) -> None:
         if not self._begun:
@@ -168,7 +178,8 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:  # noqa: D102
         self._unfinished, self._seen = False, 0
-        cast("dict[str, Any]", self.scope)["crm.whole"] = True
+        scope: Any = self.scope
+        scope["crm.whole"] = True
         super().on_message_complete()
 
     def pause_writing(self) -> None:  # noqa: D102
@@ -186,7 +197,8 @@ class Connection(HttpToolsProtocol):
         if cycle.more_body or self.flow.write_paused or cycle.scope["method"] != "POST":
             super()._start_asgi_task(cycle, app)
             return
-        answer = self.service.infer(cast("dict[str, Any]", cycle.scope), bytes(cycle.body))
+        scope: Any = cycle.scope
+        answer = self.service.infer(scope, bytes(cycle.body))
         if self.service.prompt:
             try:
                 awaited = answer.send(None)
@@ -206,6 +218,9 @@ class Connection(HttpToolsProtocol):
             self._write(cycle, *task.result())
 
     def _write(self, cycle: RequestResponseCycle, code: int, body: bytes, headers: Headers) -> None:
+        if headers is JSON and code == 200 and not self.service.draining:
+            self._complete(cycle, _OK % (len(body), body))
+            return
         head = b"".join([b"%b: %b\r\n" % pair for pair in self.service.whole_head(headers, body)])
         cycle.keep_alive = cycle.keep_alive and not self.service.draining
         self._complete(cycle, b"%b%b\r\n%b" % (_STATUS[code], head, body))
@@ -235,6 +250,7 @@ class Connection(HttpToolsProtocol):
     def _shed(self, cycle: RequestResponseCycle) -> None:
         """Answered here and now: behind the requests in work, a refusal would be as late as an answer."""
         self.service.metrics.answered(429, 0)
+        self.service.metrics.failed("queue_full")
         keep = cycle.keep_alive = cycle.keep_alive and not self.service.draining
         self._complete(cycle, _SHED_OPEN if keep else _SHED_CLOSE)
 
@@ -282,4 +298,6 @@ def _resumed(begun: Coroutine[Any, Any, Reply], awaited: Any) -> Generator[Any, 
 
 def connection_of(app: App) -> type[Connection]:
     """The connections of one worker, with a queue of their own."""
-    return type("Bounded", (Connection,), {"service": app, "queue": Queue(app.endpoint.settings.queue)})
+    queue = Queue(app.endpoint.settings.queue)
+    app.gauges.fullest = queue.fullest
+    return type("Bounded", (Connection,), {"service": app, "queue": queue})

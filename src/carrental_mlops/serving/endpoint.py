@@ -111,6 +111,8 @@ class Identity:
     name: str
     version: str
     digest: str
+    registered_at: float | None = None
+    """Seconds since 1970-01-01 UTC."""
 
 
 @dataclass
@@ -154,7 +156,7 @@ class Endpoint:
             Refusal: 422 naming the field, 503, 504.
         """
         self._hold_deadline(started)
-        if unknown := [name for name in inference.wanted if name not in OUTPUTS]:
+        if inference.wanted and (unknown := [name for name in inference.wanted if name not in OUTPUTS]):
             raise Refusal(422, f"no output `{unknown[0][:256]}`; there are {', '.join(OUTPUTS)}", "outputs")
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)

@@ -126,6 +126,7 @@ class GrpcServer:
         header = next((value for name, value in metadata if name == "traceparent"), None)
         traced = passed_on(header.encode()) if header else None
         event, outputs = await endpoint.answer(inference, started, traced.traceparent if traced else None, caller)
+        self._app.metrics.scored(event.answer.scores, event.answer.decisions)
         identity, raw = endpoint.identity, bool(request.raw_input_contents)
         return tensors.write(inference, event.id, identity.name, identity.version, outputs, event.flags, raw)
 
@@ -159,9 +160,12 @@ def _answering(app: App, name: str, kind: Any, method: Any) -> Any:
             await _refuse(context, Refusal(code, "the message is not the protocol's"))
         except Refusal as refusal:
             code = refusal.status
+            if name == "ModelInfer" and code >= 500:
+                app.metrics.failed(refusal.cause)
             await _refuse(context, refusal)
-        except Exception:
+        except Exception as error:
             code = 500
+            app.metrics.failed(type(error).__name__)
             log.exception("a call failed")
             await context.abort(grpc.StatusCode.INTERNAL, "the service failed; its log has the reason")
         finally:

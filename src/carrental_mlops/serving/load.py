@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class Bundle:
 
     def write(self) -> None:
         """Describe the folder; the model's own files are there already."""
-        told = {"name": self.identity.name, "version": self.identity.version, "digest": self.identity.digest}
+        told = asdict(self.identity)
         (self.folder / BUNDLE).write_text(json.dumps({**told, "online": self.online}, indent=1) + "\n")
 
     @classmethod
@@ -55,7 +55,8 @@ class Bundle:
         """
         try:
             told = json.loads((folder / BUNDLE).read_text())
-            return cls(folder, Identity(told["name"], told["version"], told["digest"]), told.get("online"))
+            identity = Identity(told["name"], told["version"], told["digest"], told.get("registered_at"))
+            return cls(folder, identity, told.get("online"))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataError(f"{folder / BUNDLE}: {error!r}", "crm serve writes it") from error
 
@@ -116,7 +117,7 @@ def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tupl
     service = service_of(root, config)
     model = Model.load(bundle_folder, bundle.identity.digest)
     signature = signature_of(service, config)
-    metrics = Metrics(bundle.identity.name, bundle.identity.version, bundle.identity.digest)
+    metrics = _metrics(config, bundle.identity)
     endpoint = Endpoint(
         bundle.identity,
         service(model),
@@ -125,7 +126,16 @@ def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tupl
         _reader(root, service, bundle, config, metrics),
         _trail(root, config, settings.audit, bundle.identity, metrics),
     )
-    return App(endpoint, metrics, door_of(root, settings.auth), _traces(settings, bundle.identity))
+    app = App(endpoint, metrics, door_of(root, settings.auth), _traces(settings, bundle.identity))
+    if endpoint.trail is not None:
+        app.gauges.audit_folder, app.gauges.shipped = root / settings.audit.folder, settings.audit.sink is not None
+    return app
+
+
+def _metrics(config: RepoConfig, identity: Identity) -> Metrics:
+    p99_s = config.slo.p99_ms / 1e3 if config.slo.p99_ms else None
+    stale_s = config.serving.features.stale_after_hours * 3600
+    return Metrics(identity.name, identity.version, identity.digest, p99_s, stale_s, identity.registered_at)
 
 
 def _traces(settings: Serving, identity: Identity) -> Traces | None:
@@ -151,7 +161,7 @@ def _trail(root: Path, config: RepoConfig, audit: Audit, identity: Identity, met
         inputs = Inputs(vault, Segments(root / audit.input_folder, "inputs", limit, age, vault.header))
     if kind == "best_effort":
         return BestEffortTrail(rendering, metrics.written, metrics.dropped, audit.queue, events, inputs)
-    return DurableTrail(rendering, metrics.written, events, inputs)
+    return DurableTrail(rendering, metrics.written, events, inputs, metrics.stage("audit"))
 
 
 def _reader(

@@ -128,7 +128,7 @@ class OidcDoor:
             await self._fetch()
             found = self._found(kid, kind)
         if found is None and not self._keys:
-            raise Refusal(503, "the issuer's keys cannot be read")
+            raise Refusal(503, "the issuer's keys cannot be read", cause="issuer")
         if found is None:
             raise Refusal(401, "the token's key is not known")
         return found

@@ -38,6 +38,7 @@ class OnlineReader:
     def __init__(self, store: Store, views: Sequence[OnlineView], policy: OnlineFeatures, metrics: Metrics) -> None:
         self._store, self._policy, self._metrics = store, policy, metrics
         self._views = [_Known(view, metrics) for view in views]
+        self._waited = metrics.stage("features")
         self._limit_s = policy.stale_after_hours * 3600
         self._said = float("-inf")
 
@@ -67,6 +68,7 @@ class OnlineReader:
         ids = [values.get(known.view.entity) or [None] * rows for known in self._views]
         asked = [[identity for identity in dict.fromkeys(of) if identity is not None] for of in ids]
         questions = [(known.view, distinct) for known, distinct in zip(self._views, asked, strict=True)]
+        begun = time.perf_counter()
         try:
             async with asyncio.timeout(self._policy.budget_ms / 1e3):
                 found = await self._store.fetch(questions)
@@ -76,6 +78,8 @@ class OnlineReader:
             self._failed(error)
             self._hold("the stored features cannot be read")
             return self._without(rows)
+        finally:
+            self._waited.inc(time.perf_counter() - begun)
         columns: dict[str, Floats] = {}
         ages: dict[str, float] = {}
         flags: list[str] = []
@@ -122,7 +126,7 @@ class OnlineReader:
 
     def _hold(self, what: str) -> None:
         if self._policy.when_stale == "refuse":
-            raise Refusal(503, what)
+            raise Refusal(503, what, cause="features")
 
 
 class _Known:

@@ -12,8 +12,10 @@ class Refusal(Exception):
             504 deadline.
         message: one sentence for the client; holds no value of the request and nothing of the server's inside.
         field: the field that is wrong, if one is.
+        cause: one word for `crm_failures_total`, where the service is to blame (5xx, 429).
     """
 
-    def __init__(self, status: int, message: str, field: str | None = None) -> None:
+    def __init__(self, status: int, message: str, field: str | None = None, cause: str = "") -> None:
         super().__init__(message)
         self.status, self.message, self.field = status, message, field
+        self.cause = cause or {429: "queue_full", 504: "deadline"}.get(status, "refused")

@@ -15,6 +15,8 @@ import signal
 import socket
 import tempfile
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.telemetry import SHARED
 
@@ -99,6 +101,7 @@ class _Parent:
             if warm:
                 await self._let_in(ours)
             code = await process.wait()
+        mark_process_dead(process.pid, self._environment[SHARED])  # type: ignore[no-untyped-call]
         del self._running[process]
         return warm, code
 

@@ -78,8 +78,8 @@ def kept(folder: Path) -> list[dict[str, Any]]:
 
 
 def counted(metrics: Metrics, name: str) -> float:
-    """The value of a counter."""
-    for line in metrics.text().decode().splitlines():
-        if line.startswith(f"{name}_total{{"):
-            return float(line.rpartition(" ")[2])
-    raise LookupError(name)
+    """The value of a counter, over all its labels."""
+    lines = [line for line in metrics.text().decode().splitlines() if line.startswith(f"{name}_total{{")]
+    if not lines:
+        raise LookupError(name)
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
