@@ -25,6 +25,8 @@ _NOUNS = {
     "serve": ("app", "Answer requests with the champion."),
     "loadtest": ("app", "Load a running service and judge it by its SLO."),
     "k6": ("app", "The load generator: build one with extensions."),
+    "image": ("app", "Images of releases: build."),
+    "render": ("app", "What a deployment would apply: Kubernetes objects."),
     "client": ("app", "A typed client of a service: Python, TypeScript."),
     "audit": ("app", "What was answered: show, get, ship, prune."),
     "replay": ("app", "Past decisions made again by another model version."),

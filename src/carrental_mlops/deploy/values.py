@@ -15,6 +15,7 @@ from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Plat
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.deploy.network import REDIS_SECRET, Egress, egress_of
 from carrental_mlops.deploy.release import Release
+from carrental_mlops.deploy.rules import rules_of
 from carrental_mlops.deploy.shapes import APART, Unit, check_supported, graph_of
 from carrental_mlops.errors import ConfigError
 
@@ -106,7 +107,7 @@ class Values(Frozen):
     drain_s: int = Field(ge=0)
     grace_s: int = Field(gt=0)
     """Time from the news that a pod goes to its end by force (seconds); above pre-stop and drain together."""
-    rules: tuple[dict[str, Any], ...] = ()
+    rules: tuple[dict[str, Any], ...]
     """Groups of recording and alerting rules for a PrometheusRule."""
     dashboard: str | None = None
     """Grafana's dashboard, as JSON text."""
@@ -154,6 +155,7 @@ def values_of(
         pre_stop_s=PRE_STOP_S,
         drain_s=math.ceil(config.serving.drain_s),
         grace_s=PRE_STOP_S + math.ceil(config.serving.drain_s) + _LAST_ANSWERS_S,
+        rules=tuple(rules_of(config, env)),
     )
 
 
