@@ -148,6 +148,21 @@ def revisions(name: str, namespace: str, context: str | None = None) -> tuple[In
             return ()
 
 
+def given(name: str, namespace: str, context: str | None = None) -> dict[str, Any] | None:
+    """The values of the revision that Helm put into the cluster last; None where the service is not there.
+
+    Raises:
+        PlatformError: the cluster does not answer.
+    """
+    from helm_python import HelmNotFoundError
+
+    with _cluster(f"reading the values of {name}", namespace, context) as cluster:
+        try:
+            return dict(cluster.get_values(name) or {})
+        except HelmNotFoundError:
+            return None
+
+
 def _is_there(cluster: Config, name: str) -> bool:
     from helm_python import HelmNotFoundError
 

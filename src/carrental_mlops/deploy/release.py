@@ -82,6 +82,8 @@ class Release(Frozen):
     waivers: tuple[Waiver, ...] = ()
     before: str | None = None
     """Id of the release that it took over from."""
+    content_of: str | None = None
+    """Id of the release that a rollback made it from: the cluster's labels bear that one."""
 
 
 class Stored(Frozen):
