@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.config.infra import Infra
 
 Platform = Literal["seldon", "kserve"]
 Shape = Literal["single", "transformer", "ensemble", "router", "multi_model"]
@@ -140,12 +142,19 @@ class Node(Frozen):
 class Aws(Frozen):
     """The account that a release lives in."""
 
-    region: Literal[
-        "eu-central-1", "eu-central-2", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"
-    ] = "eu-central-1"
+    region: Literal["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"] = "eu-central-1"
     account: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     role_arn: str | None = Field(default=None, pattern=r"^arn:aws:iam::[0-9]{12}:role/.+$")
     """Of the pod (IRSA); the Terraform module's output."""
+
+
+class Sized(Frozen):
+    """Where `autoscale` and `resources` come from; `crm loadtest --tune --write` writes it."""
+
+    evidence: str
+    """What was measured: a file, relative to the repo."""
+    at: datetime
+    """UTC."""
 
 
 class Deploy(Frozen):
@@ -166,6 +175,8 @@ class Deploy(Frozen):
     rollout: RolloutPlan = RolloutPlan()
     resources: Resources = Resources()
     autoscale: Autoscale = Autoscale()
+    sizing: Sized | None = None
+    """The load test that sized the release; unset: nobody measured."""
     route: Route = Route()
     secrets: Secrets = Secrets()
     priority_class: str | None = None
@@ -184,3 +195,4 @@ class Deploy(Frozen):
     cost_centre: str | None = None
     data_class: Literal["public", "internal", "confidential", "personal"] = "personal"
     aws: Aws = Aws()
+    infra: Infra = Infra()
