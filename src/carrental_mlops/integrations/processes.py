@@ -12,12 +12,17 @@ HOST, BOOT, PID, STARTED = "crm.host", "crm.boot", "crm.pid", "crm.process_start
 _NO_BOOT = "unknown"
 
 
-def identity() -> dict[str, str]:
-    """This process as tags: host name, boot and process namespace, process id, and when it started.
+def identity(pid: int | None = None) -> dict[str, str]:
+    """This process, or process `pid` of this machine, as tags: host, boot and namespace, process id, when it started.
 
     The start time tells it from a later process that was given the same id.
     """
-    return {HOST: platform.node(), BOOT: _boot(), PID: str(os.getpid()), STARTED: _started(os.getpid()) or ""}
+    return {
+        HOST: platform.node(),
+        BOOT: _boot(),
+        PID: str(pid or os.getpid()),
+        STARTED: _started(pid or os.getpid()) or "",
+    }
 
 
 def has_ended(tags: Mapping[str, str], *, restart_counts: bool = False) -> bool:
