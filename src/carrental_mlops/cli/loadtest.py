@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from carrental_mlops.loadtest.rows import Rows
     from carrental_mlops.loadtest.scenario import Scenario
     from carrental_mlops.loadtest.target import Target
+    from carrental_mlops.loadtest.tune import Search
 
 app = verb()
 
@@ -34,20 +37,31 @@ def loadtest(
     ] = None,
     rps: Annotated[float | None, typer.Option(min=1, help="Instead of the SLO's requests a second.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder of the reports; default: .crm/loadtests/<id>.")] = None,
+    tune: Annotated[bool, typer.Option("--tune", help="Find what one replica holds, and size the release.")] = False,
+    peak: Annotated[
+        float | None, typer.Option(min=1, help="Requests a second to size for; default: the SLO's.")
+    ] = None,
+    headroom: Annotated[float, typer.Option(min=0, max=0.9, help="Share of a replica left free at the peak.")] = 0.3,
+    write: Annotated[bool, typer.Option("--write", help="Write the sizes into the environment's file.")] = False,
     env: Env = None,
     sets: Sets = None,
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the k6 script, send nothing.")] = False,
     repo: Repo = None,
 ) -> None:
-    """Load a running service and judge it by the SLO of crm.yaml; a missed SLO exits 5."""
+    """Load a running service and judge it by the SLO of crm.yaml; a missed SLO exits 5.
+
+    With --tune: find the knee of one replica, first with clients that wait, then by arrival rates.
+    """
     import os
 
+    from carrental_mlops.config.repo import overlay_of
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.loadtest import Limits, scenario_of
     from carrental_mlops.loadtest.k6 import script
     from carrental_mlops.loadtest.scenario import seconds_of
     from carrental_mlops.loadtest.target import Target, target_at, token_of
+    from carrental_mlops.loadtest.tune import Search
 
     found = open_repo(repo, env, sets or ())
     limits = Limits.of(found.config.slo)
@@ -57,7 +71,12 @@ def loadtest(
         typer.echo(script(scenario, Target(address.rstrip("/"), found.config.service, "", "", ()), "dry-run"))
         return
     target = target_at(address, found.config.service, token_of(os.environ))
-    _run(found, scenario, target, _from_file(rows) if rows else _of_repo(found), out, as_json)
+    given = _from_file(rows) if rows else _of_repo(found)
+    if tune:
+        search = Search(target, limits, given, tell=lambda line: typer.echo(line, err=True))
+        _tune(found, search, peak or limits.rps, headroom, overlay_of(found.root, found.config, env), write, as_json)
+    else:
+        _run(found, scenario, target, given, out, as_json)
 
 
 def _run(repo: ModelRepo, scenario: Scenario, target: Target, rows: Rows, out: Path | None, as_json: bool) -> None:
@@ -77,6 +96,32 @@ def _run(repo: ModelRepo, scenario: Scenario, target: Target, rows: Rows, out: P
         _show(outcome)
     if refusal := outcome.refusal():
         raise refusal
+
+
+def _tune(repo: ModelRepo, search: Search, peak: float, headroom: float, overlay: Path, write: bool, js: bool) -> None:
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.config.edit import set_values
+    from carrental_mlops.files import whole_file
+    from carrental_mlops.loadtest.sizing import sizing_of
+    from carrental_mlops.loadtest.tune import write_evidence
+
+    knee = search.knee()
+    sizing = sizing_of(knee, peak, headroom)
+    evidence = write_evidence(search, knee, sizing, repo.root / "releases" / "evidence")
+    values = {**sizing.overlay(), "deploy.sizing.evidence": str(evidence.relative_to(repo.root)),
+              "deploy.sizing.at": datetime.now(UTC).isoformat(timespec="seconds")}  # fmt: skip
+    if write:
+        text = set_values(overlay, values)
+        with whole_file(overlay) as draft:
+            draft.write_text(text, encoding="utf-8")
+    if js:
+        show_json({"knee": asdict(knee), "sizing": asdict(sizing), "evidence": str(evidence), "values": values})
+        return
+    typer.echo(f"one replica holds {knee.held_rps} requests/s and misses at {knee.missed_rps}")
+    typer.echo(f"{peak:g} requests/s with {headroom:.0%} free: {sizing.minimum} to {sizing.maximum} replicas")
+    for key, value in values.items():
+        typer.echo(f"  {key}: {value}")
+    typer.echo(f"written to {overlay}" if write else f"--write writes this to {overlay}")
 
 
 def _show(outcome: Outcome) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from carrental_mlops.config.models import RepoConfig
 from carrental_mlops.errors import ConfigError
 
 
@@ -20,3 +21,9 @@ def find_repo(start: Path | None = None) -> Path:
     raise ConfigError(
         f"{start} is not inside a model repo: no config/crm.yaml here or above", "cd into one, or: crm new"
     )
+
+
+def overlay_of(root: Path, config: RepoConfig, env: str | None = None) -> Path:
+    """The file that holds what is special to `env`: `config/<env>.yaml`, or crm.yaml for the first environment."""
+    first = env in (None, config.environments[0])
+    return root / "config" / ("crm.yaml" if first else f"{env}.yaml")

@@ -176,22 +176,23 @@ def _executors(scenario: Scenario) -> dict[str, Any]:
         "startRate": 1,
         "timeUnit": "1s",
         "preAllocatedVUs": _senders(first.rps, scenario),
-        "stages": [{"target": first.rps, "duration": _ms(scenario.warm_up_s)}],
+        "stages": [{"target": first.rps or 1, "duration": _ms(scenario.warm_up_s)}],
         "gracefulStop": grace,
     }
-    steps = {
-        step.name: {
-            "executor": "constant-arrival-rate",
-            "rate": step.rps,
-            "timeUnit": "1s",
-            "startTime": _ms(step.start_s),
-            "duration": _ms(step.seconds),
-            "preAllocatedVUs": _senders(step.rps, scenario),
-            "gracefulStop": grace,
-        }
-        for step in scenario.steps
+    return {"warm_up": warm_up, **{step.name: _executor(step, scenario) for step in scenario.steps}}
+
+
+def _executor(step: Step, scenario: Scenario) -> dict[str, Any]:
+    when = {
+        "startTime": _ms(step.start_s),
+        "duration": _ms(step.seconds),
+        "gracefulStop": f"{scenario.timeout_s:g}s",
     }
-    return {"warm_up": warm_up, **steps}
+    if step.clients:
+        return {"executor": "constant-vus", "vus": step.clients, **when}
+    senders = _senders(step.rps, scenario)
+    rate = {"executor": "constant-arrival-rate", "rate": step.rps, "timeUnit": "1s", "preAllocatedVUs": senders}
+    return {**rate, **when}
 
 
 def _senders(rps: int, scenario: Scenario) -> int:

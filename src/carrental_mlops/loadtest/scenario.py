@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,8 @@ from carrental_mlops.config.models import Slo
 from carrental_mlops.errors import ConfigError, nearest
 
 Profile = Literal["smoke", "load", "stress", "soak", "spike"]
+Kind = Literal["smoke", "load", "stress", "soak", "spike", "tune"]
+"""A profile, or one run of the search for what a replica holds."""
 
 MIN_SAMPLES = 100
 """Fewer good answers have no 99th percentile."""
@@ -50,13 +52,15 @@ class Step:
     seconds: float
     judged: bool = True
     """False: shown in the curve, no part of the verdict."""
+    clients: int = 0
+    """Above 0 the model is closed: so many clients, each asks when it was answered, and `rps` is 0."""
 
 
 @dataclass(frozen=True)
 class Scenario:
     """Steps one after the other, after a warm-up whose rate rises to that of the first."""
 
-    profile: Profile
+    profile: Kind
     steps: tuple[Step, ...]
     warm_up_s: float
     limits: Limits
@@ -128,6 +132,23 @@ def scenario_of(
         steps.append(Step(f"step_{n}", rate, at, seconds, rate <= max(1, round(judged_up_to))))
         at += seconds
     return Scenario(profile, tuple(steps), warm_up, limits)
+
+
+def search_of(limits: Limits, rates: Sequence[int] = (), clients: Sequence[int] = (), seconds: float = 5) -> Scenario:
+    """A run of the search for what one replica holds: open at `rates` (requests/s), else closed with `clients`.
+
+    Args:
+        limits: what is promised.
+        rates: one a step, rising.
+        clients: one a step, rising.
+        seconds: of a step; longer where a 99th percentile wants more answers.
+    """
+    at, steps = 1.0, []
+    for n, (rate, several) in enumerate([(r, 0) for r in rates] or [(0, c) for c in clients], 1):
+        lasting = max(seconds, math.ceil(_ENOUGH / rate)) if rate else seconds
+        steps.append(Step(f"step_{n}", rate, at, lasting, judged=False, clients=several))
+        at += lasting
+    return Scenario("tune", tuple(steps), 1.0, limits)
 
 
 def seconds_of(text: str) -> float:

@@ -19,6 +19,7 @@ TOKEN = "CRM_LOADTEST_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the bearer token that the service wants."""
 _TIMEOUT_S = 10.0
 _LOCAL = ("127.0.0.1", "localhost", "::1")
+_MEMORY = re.compile(r"^process_resident_memory_bytes(?:\{[^}]*\})? (\S+)$", re.M)
 _CPU = re.compile(r"^process_cpu_seconds_total(?:\{[^}]*\})? (\S+)$", re.M)
 
 
@@ -57,8 +58,15 @@ class Target:
 
     def cpu_seconds(self) -> float | None:
         """CPU time of the service's process until now (s), from its /metrics; None where it does not tell."""
+        return self._told(_CPU)
+
+    def memory_bytes(self) -> float | None:
+        """Resident memory of the service's process (bytes), from its /metrics; None where it does not tell."""
+        return self._told(_MEMORY)
+
+    def _told(self, metric: re.Pattern[str]) -> float | None:
         try:
-            found = _CPU.search(_asked(f"{self.url}/metrics", self.token))
+            found = metric.search(_asked(f"{self.url}/metrics", self.token))
         except (PlatformError, ConfigError):
             return None
         return float(found[1]) if found else None
