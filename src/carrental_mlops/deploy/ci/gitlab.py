@@ -15,7 +15,7 @@ _IF: dict[Event, str] = {
     "tag": "$CI_COMMIT_TAG",
     "rollback": '$CI_PIPELINE_SOURCE == "web" && $CRM_DO == "rollback"',
 }
-_AWS_TOKEN = "/tmp/crm-aws-token"  # noqa: S108  the job's own container
+_AWS_FILE = "/tmp/crm-aws-token"  # noqa: S108  the job's own container
 _POST = (
     "curl --fail --silent --show-error --output /dev/null"
     ' --header "PRIVATE-TOKEN: $CRM_COMMENT_TOKEN" --data-urlencode "body@{path}"'
@@ -94,8 +94,8 @@ def _before(job: Job) -> list[str]:
     if job.role:
         role = f"CRM_ROLE_{job.role.upper()}"
         lines.append(
-            f'if [ -n "${role}" ]; then (umask 077 && printf %s "$CRM_AWS_TOKEN" > {_AWS_TOKEN});'
-            f' export AWS_WEB_IDENTITY_TOKEN_FILE={_AWS_TOKEN} AWS_ROLE_ARN="${role}"; fi'
+            f'if [ -n "${role}" ]; then (umask 077 && printf %s "$CRM_AWS_TOKEN" > {_AWS_FILE});'
+            f' export AWS_WEB_IDENTITY_TOKEN_FILE={_AWS_FILE} AWS_ROLE_ARN="${role}"; fi'
         )
     return lines + ([f"mkdir -p {KEPT}/{job.name}"] if job.keeps else [])
 

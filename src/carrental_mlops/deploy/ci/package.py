@@ -87,7 +87,7 @@ PACKAGE = Pipeline(
         Job(
             name="publish",
             stage="release",
-            about="After a person's yes: GitLab's own index with the job's token, or an index that trusts GitHub's OIDC",
+            about="After a person's yes: GitLab's own index with the job's token, or one that trusts GitHub's OIDC",
             script=(
                 'if [ -n "${CI_JOB_TOKEN:-}" ]; then export UV_PUBLISH_USERNAME=gitlab-ci-token'
                 ' UV_PUBLISH_PASSWORD="$CI_JOB_TOKEN"'

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from carrental_mlops.assets import asset_dir
 from carrental_mlops.deploy.ci import github, gitlab
-from carrental_mlops.deploy.ci.definition import Pipeline
 from carrental_mlops.deploy.ci.model_repo import MODEL_REPO
 from carrental_mlops.deploy.ci.package import PACKAGE
 
@@ -28,11 +27,6 @@ def files() -> dict[Path, str]:
         Path(_GITLAB): f"{_MADE}\n{gitlab.render(PACKAGE)}",
         Path(_GITHUB): f"{_MADE}\n{github.render(PACKAGE)}",
     }
-
-
-def rendered(pipeline: Pipeline, platform: str) -> str:
-    """`pipeline` for `gitlab` or `github`."""
-    return {"gitlab": gitlab, "github": github}[platform].render(pipeline)
 
 
 def _only(platform: str, name: str) -> str:
