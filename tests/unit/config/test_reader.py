@@ -293,6 +293,6 @@ def test_the_mend_of_a_file_without_keys_is_an_edit_of_its_line(root: Path) -> N
 
 
 def test_a_section_that_nothing_reads_is_refused(root: Path) -> None:
-    swap(root, "tier: 1", "tier: 1\ndeploy: {namespace: fraud}")
-    with pytest.raises(ConfigError, match=r"crm\.yaml:5: unknown key `deploy`"):
+    swap(root, "tier: 1", "tier: 1\nbilling: {account: fraud}")
+    with pytest.raises(ConfigError, match=r"crm\.yaml:5: unknown key `billing`"):
         read(root)
