@@ -6,7 +6,7 @@ from carrental_mlops.serving.nodes.drift import DriftDetector
 from carrental_mlops.serving.nodes.explainer import ShapExplainer
 from carrental_mlops.serving.nodes.models import ManyModels, OneModel
 from carrental_mlops.serving.nodes.outlier import OutlierDetector
-from carrental_mlops.serving.nodes.router import HeaderRouter, Router, ThompsonRouter
+from carrental_mlops.serving.nodes.router import HeaderRouter, ModelRouter, Router, ThompsonRouter
 from carrental_mlops.serving.nodes.transformer import FeatureTransformer
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "ManyModels",
     "Mean",
     "Median",
+    "ModelRouter",
     "Node",
     "OneModel",
     "OutlierDetector",

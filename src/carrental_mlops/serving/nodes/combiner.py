@@ -12,7 +12,6 @@ from pydantic import Field, field_validator
 
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.core.arrays import Floats
-from carrental_mlops.errors import ConfigError
 from carrental_mlops.serving.app import Reply
 from carrental_mlops.serving.nodes.base import Asked, Node, document_of, reply
 from carrental_mlops.serving.refusal import Refusal
@@ -148,19 +147,6 @@ class Weighted(Combiner):
 
     def _weight(self, children: Sequence[int]) -> float:
         return float(sum(self._weights[number] for number in children))
-
-
-def hold_weights(settings: Weighted.Settings, children: int, place: str) -> None:
-    """Refuse weights that are not one a child.
-
-    Raises:
-        ConfigError: at `place`.
-    """
-    found = len(settings.weights.split(","))
-    if found != children:
-        raise ConfigError(
-            f"{place}: {found} weights for {children} models", "write one weight for each, in their order"
-        )
 
 
 def _listed(document: Any) -> list[Any]:

@@ -12,23 +12,26 @@ from prometheus_client import Gauge
 from pydantic import Field
 
 from carrental_mlops.core.arrays import Floats
-from carrental_mlops.data.measures.drift import Bins, spread, stability_index
+from carrental_mlops.data.measures.drift import spread, stability_index
 from carrental_mlops.errors import DataError
 from carrental_mlops.files import whole_file
 from carrental_mlops.serving.nodes.base import Place
-from carrental_mlops.serving.nodes.events import Receiver, Window
+from carrental_mlops.serving.nodes.events import SCORE, Receiver, Window
 
 _SAMPLE = 5_000
 """Reference values kept for the Kolmogorov-Smirnov statistic."""
 _TERMS = 100
+_VERSIONS = 10
+"""Model versions whose scores are watched at once."""
 
 
 class DriftDetector(Receiver):
-    """Compares the newest rows with the first ones that it saw, or with those of `reference`.
+    """Compares the newest rows with the first ones that it saw, or with those of `reference`: each field by itself, and
+    the score of each model version.
 
-    The reference lies in `.crm/nodes/NAME/reference.json` once it is whole, with values of the score and of fields in
-    the clear only. To begin a new one, as after a retraining, remove the file and restart. GET `/drift` tells what the
-    metrics `crm_drift_psi`, `crm_drift_ks` and `crm_drift_ks_p` tell.
+    References lie in `.crm/nodes/NAME/reference.json` once whole: values of the score and of fields in the clear, no
+    others. To begin anew, as after a retraining on newer data, remove the file and restart. GET `/drift` tells what the
+    metrics `crm_drift_psi`, `crm_drift_ks` and `crm_drift_ks_p` tell; their `version` is that of the score's model.
     """
 
     kind = "drift_detector"
@@ -48,85 +51,111 @@ class DriftDetector(Receiver):
     def __init__(self, place: Place, settings: Settings) -> None:
         super().__init__(place, settings)
         self._path = place.state / "reference.json"
-        self._reference: dict[str, Floats] = {}
-        self._bins: dict[str, Bins] = {}
-        self._early: dict[str, list[Floats]] = {}
-        self._windows: dict[str, Window] = {}
-        self._rows, self._due = 0, 0
+        self._watched: dict[str, _Watched] = {}
         self._found: dict[str, dict[str, float]] = {}
-        names, kept = ("node", "field"), place.registry
+        names, kept = ("node", "field", "version"), place.registry
         self._gauges = {
             "psi": Gauge("crm_drift_psi", "Population stability index", names, registry=kept),
             "ks": Gauge("crm_drift_ks", "Kolmogorov-Smirnov statistic", names, registry=kept),
             "ks_p": Gauge("crm_drift_ks_p", "Its p-value", names, registry=kept),
         }
-        self._ready = Gauge("crm_drift_reference_rows", "Rows of the reference", ("node",), registry=kept)
+        self._ready = Gauge("crm_drift_reference_rows", "Rows of the reference", names, registry=kept)
 
     async def start(self) -> None:
-        """Read the reference.
+        """Read the references.
 
         Raises:
-            DataError: it is not one.
+            DataError: the file holds something else.
         """
-        given = self.place.root / self.settings.reference if self.settings.reference else self._path
-        if self._path.is_file() or self.settings.reference:
-            path = self._path if self._path.is_file() else given
-            try:
-                told = json.loads(path.read_text())
-                reference = {str(name): np.array(values, dtype=np.float64) for name, values in told.items()}
-            except (OSError, ValueError, TypeError, AttributeError) as error:
-                what = f"{path} is no reference of node `{self.place.name}`: {type(error).__name__}"
-                raise DataError(what, "remove it: the first rows then make a new one") from None
-            self._compare_with(reference)
+        given = self.settings.reference and self.place.root / self.settings.reference
+        path = self._path if self._path.is_file() or not given else given
+        if path is self._path and not path.is_file():
+            return
+        try:
+            told = json.loads(path.read_text())
+            for key, values in told.items():
+                self._watch(str(key)).compare_with(np.array(values, dtype=np.float64))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            what = f"{path} is no reference of node `{self.place.name}`: {type(error).__name__}"
+            raise DataError(what, "remove it: the first rows then make a new one") from None
 
     def pages(self) -> Mapping[str, Any]:
         """What was found last."""
-        return {"/drift": lambda: {"rows": self._rows, "fields": self._found}}
+        return {"/drift": lambda: {"fields": self._found}}
 
-    def take(self, identity: str, columns: Mapping[str, Floats]) -> None:
-        """Into the reference while there is none, then into the window."""
-        rows = len(columns["score"])
-        if not self._bins:
-            for name, values in columns.items():
-                self._early.setdefault(name, []).append(values)
-            if sum(map(len, self._early["score"])) >= self.settings.reference_rows:
-                self._keep_reference()
-            return
+    def take(self, identity: str, version: str, columns: Mapping[str, Floats]) -> None:
+        """Into the reference of each field while that is not whole, else into its window."""
+        whole = False
         for name, values in columns.items():
-            if name in self._windows:
-                self._windows[name].add(values)
-        self._rows += rows
-        if self._rows >= self._due:
-            self._due = self._rows + self.settings.every_rows
-            self._compare()
+            key = f"{name}@{version}" if name == SCORE else name
+            watched = self._watch(key)
+            before = watched.rows
+            watched.add(values, self.settings.reference_rows)
+            whole = whole or watched.rows != before
+            if watched.due >= self.settings.every_rows:
+                self._tell(key, watched.compare())
+        if whole:
+            self._keep()
 
-    def _keep_reference(self) -> None:
-        draws = np.random.default_rng(0)
-        reference = {}
-        for name, parts in self._early.items():
-            values = np.concatenate(parts)
-            reference[name] = values if len(values) <= _SAMPLE else draws.choice(values, _SAMPLE, replace=False)
-        told = {name: [None if v != v else v for v in values.tolist()] for name, values in reference.items()}
+    def _watch(self, key: str) -> _Watched:
+        if key not in self._watched:
+            scores = [known for known in self._watched if known.startswith(f"{SCORE}@")]
+            if key.startswith(f"{SCORE}@") and len(scores) >= _VERSIONS:
+                del self._watched[scores[0]]
+                self._found.pop(scores[0], None)
+            self._watched[key] = _Watched(self.settings.window_rows)
+        return self._watched[key]
+
+    def _keep(self) -> None:
+        whole = {key: watched.sample for key, watched in self._watched.items() if watched.rows}
+        told = {key: [None if v != v else v for v in values.tolist()] for key, values in whole.items()}
         with whole_file(self._path) as draft:
             draft.write_text(json.dumps(told))
-        self._early = {}
-        self._compare_with(reference)
+        for key, values in whole.items():
+            self._ready.labels(*self._labels(key)).set(len(values))
 
-    def _compare_with(self, reference: Mapping[str, Floats]) -> None:
-        self._bins = {name: spread(values) for name, values in reference.items()}
-        self._reference = {name: np.sort(values[np.isfinite(values)]) for name, values in reference.items()}
-        self._windows = {name: Window(self.settings.window_rows) for name in reference}
-        self._ready.labels(self.place.name).set(max(map(len, reference.values()), default=0))
+    def _tell(self, key: str, found: Mapping[str, float]) -> None:
+        self._found[key] = {what: round(value, 6) for what, value in found.items() if math.isfinite(value)}
+        for what, value in found.items():
+            self._gauges[what].labels(*self._labels(key)).set(value)
 
-    def _compare(self) -> None:
-        for name, window in self._windows.items():
-            values = window.values
-            known = values[np.isfinite(values)]
-            statistic, p = ks_test(self._reference[name], known)
-            found = {"psi": stability_index(self._bins[name], values), "ks": statistic, "ks_p": p}
-            self._found[name] = {what: round(value, 6) for what, value in found.items() if math.isfinite(value)}
-            for what, value in found.items():
-                self._gauges[what].labels(self.place.name, name).set(value)
+    def _labels(self, key: str) -> tuple[str, str, str]:
+        name, _, version = key.partition("@")
+        return self.place.name, name, version
+
+
+class _Watched:
+    """One column: its reference, or the rows that will be it, and the newest rows."""
+
+    def __init__(self, window: int) -> None:
+        self._early: list[float] = []
+        self._window = Window(window)
+        self.sample, self._sorted, self.rows, self.due = np.empty(0), np.empty(0), 0, 0
+
+    def add(self, values: Floats, wanted: int) -> None:
+        """Further rows; `wanted` of them make the reference."""
+        if self.rows:
+            self._window.add(values)
+            self.due += len(values)
+            return
+        self._early.extend(values.tolist())
+        if len(self._early) >= wanted:
+            early, self._early = np.array(self._early), []
+            few = early if len(early) <= _SAMPLE else np.random.default_rng(0).choice(early, _SAMPLE, replace=False)
+            self.compare_with(few)
+
+    def compare_with(self, reference: Floats) -> None:
+        """Take (n,) values as the reference."""
+        self.sample, self.rows = reference, len(reference)
+        self._bins = spread(reference)
+        self._sorted = np.sort(reference[np.isfinite(reference)])
+
+    def compare(self) -> dict[str, float]:
+        """`psi`, `ks`, `ks_p` of the newest rows against the reference."""
+        self.due = 0
+        values = self._window.values
+        statistic, p = ks_test(self._sorted, values[np.isfinite(values)])
+        return {"psi": stability_index(self._bins, values), "ks": statistic, "ks_p": p}
 
 
 def ks_test(reference: Floats, values: Floats) -> tuple[float, float]:

@@ -66,11 +66,12 @@ class Receiver(Node):
         self._counted = {w: told.labels(place.name, w) for w in ("taken", "again", "refused")}
 
     @abstractmethod
-    def take(self, identity: str, columns: Mapping[str, Floats]) -> None:
+    def take(self, identity: str, version: str, columns: Mapping[str, Floats]) -> None:
         """Look at one event.
 
         Args:
             identity: of the event, made by the service.
+            version: of the model that answered.
             columns: (n,) numbers of the score and of each watched field, NaN where missing.
         """
 
@@ -87,7 +88,7 @@ class Receiver(Node):
         fresh = [event for event in events if event["id"] not in self._seen]
         for event in fresh:
             self._remember(event["id"])
-            self.take(event["id"], self._numbers(event["data"]))
+            self.take(event["id"], str(event["data"]["model"]["version"]), self._numbers(event["data"]))
         self._counted["taken"].inc(len(fresh))
         self._counted["again"].inc(len(events) - len(fresh))
         return reply({"taken": len(fresh)})
@@ -108,8 +109,8 @@ class Receiver(Node):
             data = event["data"]
             if any(value != MASK for name, value in data["inputs"].items() if name not in self._clear):
                 return "an event holds a field in the clear that serving.audit.clear does not name"
-            if type(event["id"]) is not str or type(data["score"]) is not list:
-                return "an event has no id or no scores"
+            if type(event["id"]) is not str or type(data["score"]) is not list or not data["model"]["version"]:
+                return "an event has no id, no version or no scores"
             if _floats(data["score"]) is None:
                 return "an event's scores are no numbers"
         except (KeyError, TypeError, AttributeError):

@@ -76,10 +76,10 @@ class OutlierDetector(Receiver):
         """The newest outliers."""
         return {"/outliers": lambda: {"learnt": self._middle is not None, "newest": list(self._newest)}}
 
-    def take(self, identity: str, columns: Mapping[str, Floats]) -> None:
-        """Learn from its rows, or judge them."""
+    def take(self, identity: str, version: str, columns: Mapping[str, Floats]) -> None:
+        """Learn from its rows, or judge them; by what came in, not by the score."""
         for row in range(len(columns[SCORE])):
-            values = {name: float(column[row]) for name, column in columns.items()}
+            values = {name: float(column[row]) for name, column in columns.items() if name != SCORE}
             if self._middle is None:
                 self._early.append(values)
                 if len(self._early) >= self.settings.reference_rows:

@@ -19,6 +19,7 @@ from carrental_mlops.serving.app import Reply
 from carrental_mlops.serving.nodes.base import Asked, Call, Node, Place, document_of, reply
 from carrental_mlops.serving.refusal import Refusal
 
+_PAIR = r"\s*[^=,\s]+\s*=\s*[0-9]+\s*"
 _REMEMBERED = 20_000
 """Requests whose child is remembered for their feedback."""
 
@@ -67,26 +68,57 @@ class HeaderRouter(Router):
         @field_validator("routes")
         @classmethod
         def _are_pairs(cls, text: str) -> str:
-            if not re.fullmatch(r"\s*[^=,\s]+\s*=\s*[0-9]+\s*(,\s*[^=,\s]+\s*=\s*[0-9]+\s*)*", text):
-                raise ValueError("wants pairs such as `old=0, new=1`")
-            return text
+            return _checked_pairs(text)
 
-        def table(self) -> dict[bytes, int]:
+        def table(self) -> dict[str, int]:
             """Value to child."""
-            pairs = (pair.split("=") for pair in self.routes.split(","))
-            return {value.strip().encode("latin-1"): int(child) for value, child in pairs}
-
-        def beyond(self) -> int | None:
-            """A child that there is not, if one is named."""
-            return next((n for n in (*self.table().values(), self.default) if n >= self.children), None)
+            return _table(self.routes)
 
     def __init__(self, place: Place, settings: Settings) -> None:
         super().__init__(place, settings)
-        self._header, self._table = settings.header.lower().encode(), settings.table()
+        self._header = settings.header.lower().encode()
+        self._table = {value.encode("latin-1"): child for value, child in settings.table().items()}
 
     def child(self, asked: Asked) -> int:
         """By the header."""
         return self._table.get(asked.headers.get(self._header, b""), int(self.settings.default))
+
+
+class ModelRouter(Router):
+    """By the model that the client asks for in his path, for one address of several models.
+
+    Seldon's executor hands the name on to every node: behind this router, each model answers to its own.
+    """
+
+    class Settings(Router.Settings):
+        """Which model is where."""
+
+        routes: str
+        """Model to number of the child, such as `payments=0, payments-fr=1`."""
+
+        @field_validator("routes")
+        @classmethod
+        def _are_pairs(cls, text: str) -> str:
+            return _checked_pairs(text)
+
+        def table(self) -> dict[str, int]:
+            """Model to child."""
+            return _table(self.routes)
+
+    def __init__(self, place: Place, settings: Settings) -> None:
+        super().__init__(place, settings)
+        self._table = settings.table()
+
+    def models(self) -> tuple[str, ...]:
+        """Those of `routes`."""
+        return tuple(self._table)
+
+    def child(self, asked: Asked) -> int:
+        """By the path."""
+        child = self._table.get(asked.model)
+        if child is None:
+            raise Refusal(404, "no such model")
+        return child
 
 
 class ThompsonRouter(Router):
@@ -200,6 +232,17 @@ class ThompsonRouter(Router):
     def _tell(self) -> None:
         for gauge, (good, bad) in zip(self._rates, self._arms, strict=True):
             gauge.set(good / (good + bad) if good + bad else math.nan)
+
+
+def _checked_pairs(text: str) -> str:
+    if not re.fullmatch(rf"{_PAIR}(,{_PAIR})*", text):
+        raise ValueError("wants pairs such as `old=0, new=1`")
+    return text
+
+
+def _table(pairs: str) -> dict[str, int]:
+    split = (pair.split("=") for pair in pairs.split(","))
+    return {name.strip(): int(child) for name, child in split}
 
 
 def _id_of(body: bytes) -> str | None:
