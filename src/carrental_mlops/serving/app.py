@@ -152,11 +152,12 @@ class App:
         inference = protocol.read(body, endpoint.signature.names, endpoint.settings.max_rows, _length(given, body))
         trace = traced.traceparent if traced else None
         event, outputs = await endpoint.answer(inference, started, trace, caller)
-        self.metrics.scored(event.answer.scores, event.answer.decisions)
+        if endpoint.switched is None:
+            self.metrics.scored(event.answer.scores, event.answer.decisions)
         if traced:
             traced.rows, traced.flags = inference.rows, event.flags
         flags = {"flags": list(event.flags)} if event.flags else None
-        identity = endpoint.identity
+        identity = event.model or endpoint.identity
         written = protocol.write(inference, event.id, identity.name, identity.version, outputs, flags)
         headers = JSON
         if written.header_length is not None:

@@ -31,23 +31,23 @@ class Rendering:
 
     def __init__(self, identity: Identity, clear: Sequence[str] = (), show_caller: bool = False) -> None:
         self._clear, self._show_caller = frozenset(clear), show_caller
-        self._source = f"/models/{identity.name}/versions/{identity.version}"
-        self._model = {"name": identity.name, "version": identity.version, "digest": identity.digest}
+        self._own = _told(identity)
 
     def __call__(self, event: Event) -> bytes:
         """The line, with its end."""
         answer = event.answer
         shown = self._clear
+        source, model = self._own if event.model is None else _told(event.model)
         envelope: dict[str, Any] = {
             "specversion": "1.0",
             "id": event.event_id,
-            "source": self._source,
+            "source": source,
             "type": TYPE,
             "time": datetime.fromtimestamp(event.time, UTC),
             "datacontenttype": "application/json",
             "data": {
                 "request": event.id,
-                "model": self._model,
+                "model": model,
                 "inputs": {n: v if n in shown else MASK for n, v in event.inputs.items()},
                 "features": event.features,
                 "ages": event.ages,
@@ -61,6 +61,11 @@ class Rendering:
         if event.trace and _TRACE(event.trace):
             envelope["traceparent"] = event.trace
         return json_line(envelope)
+
+
+def _told(identity: Identity) -> tuple[str, dict[str, str]]:
+    told = {"name": identity.name, "version": identity.version, "digest": identity.digest}
+    return f"/models/{identity.name}/versions/{identity.version}", told
 
 
 def json_line(value: Any) -> bytes:

@@ -34,6 +34,28 @@ class Stored:
     """What was not as it should be, such as `stale:customer_history`."""
 
 
+class Switch(Protocol):
+    """Says when something else than the model answers."""
+
+    async def start(self, endpoint: Endpoint) -> None:
+        """Set `endpoint.switched` from now on."""
+        ...
+
+    async def stop(self) -> None:
+        """End."""
+        ...
+
+
+class Instead(Protocol):
+    """Answers instead of the model."""
+
+    async def answer(
+        self, endpoint: Endpoint, inference: Inference, started: float, trace: str | None, caller: str | None
+    ) -> tuple[Event, dict[str, tuple[str, Values]]]:
+        """As `Endpoint.answer`."""
+        ...
+
+
 class FeatureReader(Protocol):
     """Reads stored features by entity id."""
 
@@ -78,6 +100,8 @@ class Event:
     trace: str | None
     """W3C traceparent of the request."""
     caller: str | None
+    model: Identity | None = None
+    """Which model answered, where it is not the endpoint's own (a switch)."""
 
 
 class Trail(Protocol):
@@ -128,6 +152,9 @@ class Endpoint:
     settings: Serving
     reader: FeatureReader | None = None
     trail: Trail | None = None
+    switch: Switch | None = None
+    switched: Instead | None = None
+    """What answers instead of the model; `switch` sets it."""
     _prefix: str = field(default_factory=lambda: os.urandom(8).hex())
     _count: itertools.count[int] = field(default_factory=itertools.count)
     _slow: bool = False
@@ -156,6 +183,8 @@ class Endpoint:
             Refusal: 422 naming the field, 503, 504.
         """
         self._hold_deadline(started)
+        if self.switched is not None:
+            return await self.switched.answer(self, inference, started, trace, caller)
         if inference.wanted and (unknown := [name for name in inference.wanted if name not in OUTPUTS]):
             raise Refusal(422, f"no output `{unknown[0][:256]}`; there are {', '.join(OUTPUTS)}", "outputs")
         numbers, values = self.signature.check(inference.columns, inference.rows)
@@ -202,9 +231,13 @@ class Endpoint:
             self.service.explained(scores, columns)
             times.append(time.perf_counter() - begun)
         self._slow = min(times) > _SLOW_S
+        if self.switch is not None:
+            await self.switch.start(self)
 
     async def stop(self) -> None:
         """Close what `start` opened."""
+        if self.switch is not None:
+            await self.switch.stop()
         for part in (self.trail, self.reader):
             if part is not None:
                 await part.stop()

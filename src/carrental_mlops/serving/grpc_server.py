@@ -126,8 +126,9 @@ class GrpcServer:
         header = next((value for name, value in metadata if name == "traceparent"), None)
         traced = passed_on(header.encode()) if header else None
         event, outputs = await endpoint.answer(inference, started, traced.traceparent if traced else None, caller)
-        self._app.metrics.scored(event.answer.scores, event.answer.decisions)
-        identity, raw = endpoint.identity, bool(request.raw_input_contents)
+        if endpoint.switched is None:
+            self._app.metrics.scored(event.answer.scores, event.answer.decisions)
+        identity, raw = event.model or endpoint.identity, bool(request.raw_input_contents)
         return tensors.write(inference, event.id, identity.name, identity.version, outputs, event.flags, raw)
 
     async def _caller(self, metadata: Any, peer: str) -> str | None:

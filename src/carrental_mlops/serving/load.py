@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from carrental_mlops.config import RepoConfig, load
 from carrental_mlops.config.reader import repo_config
 from carrental_mlops.config.serving import Audit, Serving
 from carrental_mlops.config.variables import online_url
 from carrental_mlops.data.model import Model
-from carrental_mlops.errors import ConfigError, DataError
+from carrental_mlops.errors import ConfigError, CrmError, DataError
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.audit import BestEffortTrail, DurableTrail, Inputs
 from carrental_mlops.serving.audit_event import Rendering
@@ -23,10 +26,13 @@ from carrental_mlops.serving.endpoint import Endpoint, FeatureReader, Identity, 
 from carrental_mlops.serving.segments import Segments
 from carrental_mlops.serving.service import ModelService
 from carrental_mlops.serving.signature import Signature
+from carrental_mlops.serving.switch import Previous, Switchboard, switch_file
 from carrental_mlops.serving.telemetry import Metrics
 
 if TYPE_CHECKING:
     from carrental_mlops.serving.traces import Traces
+
+log = logging.getLogger("carrental_mlops.serving")
 
 BUNDLE = "bundle.json"
 """Beside the files of the model: which model this is, and how its stored features are read."""
@@ -125,6 +131,7 @@ def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tupl
         settings,
         _reader(root, service, bundle, config, metrics),
         _trail(root, config, settings.audit, bundle.identity, metrics),
+        Switchboard(switch_file(root), metrics, _before(bundle_folder, service)),
     )
     app = App(endpoint, metrics, door_of(root, settings.auth), _traces(settings, bundle.identity))
     if endpoint.trail is not None:
@@ -144,6 +151,21 @@ def _traces(settings: Serving, identity: Identity) -> Traces | None:
     from carrental_mlops.serving.traces import Traces
 
     return Traces(settings.traces.endpoint, settings.traces.ratio, identity.name, identity.version)
+
+
+def _before(bundle_folder: Path, service: type[ModelService]) -> Previous | None:
+    """The model before, from the folder `<bundle>-previous` beside; None where it is not there or cannot answer."""
+    folder = bundle_folder.with_name(f"{bundle_folder.name}-previous")
+    if not (folder / BUNDLE).exists():
+        return None
+    try:
+        bundle = Bundle.read(folder)
+        before = service(Model.load(folder, bundle.identity.digest))
+        before.scored({name: np.ones(1) for name in before.fields()})
+    except CrmError as error:
+        log.error("%s cannot answer, so there is no switching back to it: %s", folder, error)
+        return None
+    return Previous(bundle.identity, before)
 
 
 def _trail(root: Path, config: RepoConfig, audit: Audit, identity: Identity, metrics: Metrics) -> Trail | None:

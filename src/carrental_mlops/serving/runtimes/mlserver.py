@@ -87,7 +87,7 @@ class Runtime(MLModel):  # type: ignore[misc]  # MLServer is not installed where
         event, outputs = await endpoint.answer(inference, started, traced.traceparent if traced else None)
         return InferenceResponse(
             model_name=self.name,
-            model_version=endpoint.identity.version,
+            model_version=(event.model or endpoint.identity).version,
             id=event.id,
             parameters=Parameters(flags=list(event.flags)) if event.flags else None,
             outputs=[

@@ -100,7 +100,8 @@ class Model:
         )
         event, outputs = self._running.wait(endpoint.answer(inference, started))
         columns = [_listed(values) for _, values in outputs.values()]
-        tags = {"model": endpoint.identity.name, "version": endpoint.identity.version, "id": event.id}
+        identity = event.model or endpoint.identity
+        tags = {"model": identity.name, "version": identity.version, "id": event.id}
         if event.flags:
             tags["flags"] = ",".join(event.flags)
         return {
