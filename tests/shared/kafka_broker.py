@@ -1,4 +1,4 @@
-"""A real Kafka broker on loopback (KRaft, one node), over TLS with a user and password; its jars are Maven Central's."""
+"""A real Kafka broker on loopback (KRaft, one node), over TLS with a user and password; its jars are from Maven."""
 
 from __future__ import annotations
 
