@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,3 +36,30 @@ def open_report(
     typer.echo(str(found[-1]))
     if not only_print:
         webbrowser.open(found[-1].as_uri())
+
+
+@app.command(epilog="Example: crm report comment --run run.json --diff diff-staging.md --diff diff-prod.md")
+def comment(
+    run: Annotated[Path | None, typer.Option(help="What `crm run training --record` wrote.")] = None,
+    diff: Annotated[list[Path] | None, typer.Option(help="Markdown of `crm diff`; repeatable.")] = None,
+) -> None:
+    """Markdown for a merge request: gate, figures and curves against the champion, what the cluster would get."""
+    from carrental_mlops.deploy.ci.comment import comment as comment_of
+    from carrental_mlops.deploy.ci.run_record import RunRecord
+
+    record = RunRecord.read(run) if run and run.is_file() else None
+    there = [path for path in diff or () if path.is_file()]
+    typer.echo(comment_of(record, {path.stem: path.read_text(encoding="utf-8") for path in there}), nl=False)
+
+
+@app.command(epilog="Example: crm report gate run.json")
+def gate(run: Annotated[Path, typer.Argument(help="What `crm run training --record` wrote.")]) -> None:
+    """Exit 4 where the gate refused the recorded run."""
+    from carrental_mlops.deploy.ci.run_record import RunRecord
+    from carrental_mlops.errors import GateRefused
+
+    record = RunRecord.read(run)
+    for check in record.checks:
+        typer.echo(check)
+    if record.refused:
+        raise GateRefused(record.refused, "mend the model or the rules in steps.gate; the job `sample` has the log")

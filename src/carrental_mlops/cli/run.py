@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -33,6 +34,9 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every step, even one whose result is stored.")
     ] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Write what was measured and judged here, for `crm report comment`.")
+    ] = None,
     repo: Repo = None,
 ) -> None:
     """Run PIPELINE of the model repo; a gate that says no exits 4."""
@@ -44,10 +48,10 @@ def run(
     if dry_run:
         _plan(found, request, as_json)
     else:
-        _run(found, request, as_json)
+        _run(found, request, as_json, record)
 
 
-def _run(repo: ModelRepo, request: Request, as_json: bool) -> None:
+def _run(repo: ModelRepo, request: Request, as_json: bool, record: Path | None) -> None:
     from carrental_mlops.cli.terminal import Progress, log_on_stderr, show_json
     from carrental_mlops.orchestration.launch import launch, refusal
 
@@ -55,6 +59,10 @@ def _run(repo: ModelRepo, request: Request, as_json: bool) -> None:
     with log_on_stderr(), Progress(pipeline.slots()) as progress:
         summary = launch(repo, request, progress)
     refused = refusal(pipeline, summary)
+    if record:
+        from carrental_mlops.orchestration.judged import judged
+
+        judged(summary, refused.what if refused else None).write(record)
     if as_json:
         show_json(_as_json(summary, refused.args[0] if refused else None))
     else:

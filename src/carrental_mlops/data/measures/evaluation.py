@@ -37,6 +37,8 @@ class Comparison:
     """Candidate minus champion, paired: both on the same resamples."""
     problem: str = ""
     """Why the champion could not be measured."""
+    curves: Mapping[str, Curve] = field(default_factory=dict)
+    """As `Evaluation.curves`, of the champion."""
 
 
 @dataclass(frozen=True)

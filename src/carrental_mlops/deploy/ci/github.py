@@ -32,6 +32,12 @@ curl --fail --silent --show-error -H "Authorization: bearer $ACTIONS_ID_TOKEN_RE
 echo "AWS_WEB_IDENTITY_TOKEN_FILE=$RUNNER_TEMP/aws-token" >> "$GITHUB_ENV"
 echo "AWS_ROLE_ARN=$ROLE" >> "$GITHUB_ENV"
 """
+_PERSON = """\
+token=$(curl --fail --silent --show-error -H "Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \\
+  "$ACTIONS_ID_TOKEN_REQUEST_URL&audience=crm" | python -c 'import json, sys; print(json.load(sys.stdin)["value"])')
+echo "::add-mask::$token"
+echo "CRM_OIDC_TOKEN=$token" >> "$GITHUB_ENV"
+"""
 _POST = """\
 gh pr comment "$REQUEST" --edit-last --body-file {path} 2> /dev/null || gh pr comment "$REQUEST" --body-file {path}
 """
@@ -134,6 +140,8 @@ def _steps(job: Job) -> list[dict[str, Any]]:
     if job.role:
         role = {"ROLE": f"${{{{ vars.CRM_ROLE_{job.role.upper()} }}}}"}
         steps.append({"name": "AWS by the job's own OIDC token", "env": role, "run": _AWS})
+    if job.environment:
+        steps.append({"name": "who asks, for the record of the release", "run": _PERSON})
     prepared = (f"mkdir -p {KEPT}/{job.name}",) if job.keeps else ()
     steps.append({"name": job.name, "run": "\n".join([*prepared, *job.script]) + "\n"})
     return steps + _after(job)
