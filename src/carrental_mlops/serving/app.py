@@ -60,7 +60,8 @@ class App:
         self, endpoint: Endpoint, metrics: Metrics, door: Door | None = None, traces: Traces | None = None
     ) -> None:
         self.endpoint, self.metrics, self.door, self._traces = endpoint, metrics, door, traces
-        self._traced: Callable[[bytes | None], Traced | None] = traces.begin if traces else passed_on
+        self.begin_trace: Callable[[bytes | None], Traced | None] = traces.begin if traces else passed_on
+        """The trace of a request by the `traceparent` that it came with."""
         self.ready = self.draining = False
         self.before_ready: Callable[[], Awaitable[None]] | None = None
         """Awaited once the service is warm and before it is ready."""
@@ -119,7 +120,7 @@ class App:
         started = scope.get("crm.started") or time.perf_counter()
         headers = JSON
         given = dict(scope["headers"])
-        traced = self._traced(given.get(b"traceparent"))
+        traced = self.begin_trace(given.get(b"traceparent"))
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
@@ -141,9 +142,13 @@ class App:
             if done := scope.get("crm.done"):
                 done()
         self.metrics.answered(code, time.perf_counter() - started)
+        self.end_trace(traced, code)
+        return code, written, headers
+
+    def end_trace(self, traced: Traced | None, code: int) -> None:
+        """The request was answered with HTTP status `code`, or what stands for it."""
         if traced and self._traces:
             self._traces.end(traced, code)
-        return code, written, headers
 
     async def _answer(
         self, body: bytes, started: float, given: dict[bytes, bytes], traced: Traced | None, caller: str | None

@@ -15,7 +15,7 @@ from carrental_mlops.serving.app import App, server_metadata
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
 from carrental_mlops.serving.oip import tensors
 from carrental_mlops.serving.refusal import Refusal
-from carrental_mlops.serving.traceparent import passed_on
+from carrental_mlops.serving.traceparent import Traced
 
 log = logging.getLogger("carrental_mlops.serving")
 
@@ -117,15 +117,32 @@ class GrpcServer:
         return reply
 
     async def _model_infer(self, request: Any, context: Any) -> Any:
+        metadata = context.invocation_metadata() or ()
+        header = next((value for name, value in metadata if name == "traceparent"), None)
+        traced = self._app.begin_trace(header.encode() if isinstance(header, str) else None)
+        if traced:
+            context.set_trailing_metadata((("traceparent", traced.traceparent),))
+        code = 500
+        try:
+            reply = await self._inferred(request, context, traced)
+            code = 200
+            return reply
+        except Refusal as refusal:
+            code = refusal.status
+            raise
+        finally:
+            self._app.end_trace(traced, code)
+
+    async def _inferred(self, request: Any, context: Any, traced: Traced | None) -> Any:
         started = time.perf_counter()
         metadata = context.invocation_metadata() or ()
         caller = await self._caller(metadata, context.peer()) if self._app.door else None
         self._hold_model(request.model_name, request.model_version)
         endpoint = self._endpoint
         inference = tensors.read(request, endpoint.signature.names, endpoint.settings.max_rows)
-        header = next((value for name, value in metadata if name == "traceparent"), None)
-        traced = passed_on(header.encode()) if header else None
         event, outputs = await endpoint.answer(inference, started, traced.traceparent if traced else None, caller)
+        if traced:
+            traced.rows, traced.flags = inference.rows, event.flags
         if endpoint.switched is None:
             self._app.metrics.scored(event.answer.scores, event.answer.decisions)
         identity, raw = event.model or endpoint.identity, bool(request.raw_input_contents)

@@ -12,12 +12,14 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from otlp_collector import Collector, attributes
 
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.endpoint import Stored
 from carrental_mlops.serving.grpc_server import GrpcServer
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
 from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.traces import Traces
 
 
 def free_port() -> int:
@@ -304,3 +306,21 @@ def test_callers_are_held_to_the_door_and_their_trace_is_passed_on(called: Calla
     client.infer(message(), metadata=[known, ("traceparent", trace)])
     client.infer(message(), metadata=[known, ("traceparent", "nonsense")])
     assert kept == [("tests", trace), ("tests", None)]
+
+
+def test_a_call_leaves_a_span_that_says_how_it_ended(called: Callable[..., Grpc], make_app: Any) -> None:
+    collector, app = Collector(), make_app(grpc_port=free_port())
+    try:
+        client = called(App(app.endpoint, app.metrics, traces=Traces(collector.url, 1.0, "payments", "3")))
+        parent = f"00-{'1' * 32}-{'2' * 16}-01"
+        call = client.channel.unary_unary(CALL.format("ModelInfer"))
+        _, told = call.with_call(message().SerializeToString(), metadata=[("traceparent", parent)], timeout=20)
+        client.refused(message(amount_eur=("FP64", "fp64_contents", [-1.0])))
+        good, bad = collector.wait_for(2)
+    finally:
+        collector.server.shutdown()
+        collector.server.server_close()
+    assert good.trace_id.hex() == "1" * 32 and good.parent_span_id.hex() == "2" * 16
+    assert dict(told.trailing_metadata())["traceparent"][36:52] == good.span_id.hex()
+    assert attributes(good)["crm.rows"] == 1 and attributes(good)["http.response.status_code"] == 200
+    assert attributes(bad)["http.response.status_code"] == 422

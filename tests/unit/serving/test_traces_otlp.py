@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import gzip
-import http.server
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -14,8 +11,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.sampling import Decision, TraceIdRatioBased
+from otlp_collector import Collector, attributes
 
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.traceparent import read_traceparent
@@ -23,50 +20,6 @@ from carrental_mlops.serving.traces import Traces
 
 CALLERS = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 NOT_KEPT = CALLERS[:-1] + "0"
-
-
-class Collector:
-    """Keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.spans: list[Any] = []
-        self.raw = b""
-        self.resources: list[dict[str, str]] = []
-        collector = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["content-length"]))
-                if self.headers.get("content-encoding") == "gzip":
-                    body = gzip.decompress(body)
-                collector.raw += body
-                for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                    collector.resources.append(attributes(resource.resource))
-                    collector.spans += [span for scope in resource.scope_spans for span in scope.spans]
-                self.send_response(200)
-                self.send_header("content-length", "0")
-                self.end_headers()
-
-            def log_message(self, *told: Any) -> None:
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/v1/traces"
-
-    def wait_for(self, count: int) -> list[Any]:
-        until = time.monotonic() + 8
-        while len(self.spans) < count and time.monotonic() < until:
-            time.sleep(0.02)
-        return self.spans
-
-
-def attributes(holder: Any) -> dict[str, Any]:
-    def value(found: Any) -> Any:
-        kind = found.WhichOneof("value")
-        return [value(v) for v in found.array_value.values] if kind == "array_value" else getattr(found, kind)
-
-    return {pair.key: value(pair.value) for pair in holder.attributes}
 
 
 @pytest.fixture
