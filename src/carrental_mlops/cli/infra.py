@@ -117,8 +117,8 @@ def _infra(env: str, sets: list[str] | None, repo: Repo) -> Infra:
 def _show(env: str, outcome: Outcome, as_json: bool) -> None:
     if before := outcome.cut_off:
         typer.echo(
-            f"the apply of {before.at:%Y-%m-%d %H:%M} UTC was cut off; {len(outcome.adopted)} objects of it found again, "
-            "the plan holds what is left",
+            f"the apply of {before.at:%Y-%m-%d %H:%M} UTC was cut off; of what it had made, "
+            f"{len(outcome.adopted)} objects unknown to the state were found again; the plan holds what is left",
             err=True,
         )
     _tell(env, outcome.record, as_json, "planned", outcome)
