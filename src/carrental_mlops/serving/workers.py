@@ -17,6 +17,7 @@ import tempfile
 
 from prometheus_client.multiprocess import mark_process_dead
 
+from carrental_mlops.errors import ExitCode
 from carrental_mlops.serving.app import App
 from carrental_mlops.serving.telemetry import SHARED
 
@@ -36,7 +37,7 @@ def supervise(command: list[str], listener: socket.socket, count: int) -> int:
         count: how many.
 
     Returns:
-        Exit code: 0, or that of the worker that did not start.
+        Exit code: 0 after SIGTERM, 130 after SIGINT, or that of the worker that did not start.
     """
     shared = tempfile.mkdtemp(prefix="crm-metrics-")
     try:
@@ -122,6 +123,8 @@ class _Parent:
             channel.send(b"!")
 
     def _stop(self, number: int) -> None:
+        if number == signal.SIGINT and not self._stopping.is_set():
+            self._code = ExitCode.STOPPED
         self._stopping.set()
         self._listener.close()
         for process, channel in self._running.items():

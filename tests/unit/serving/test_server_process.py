@@ -143,6 +143,13 @@ def test_a_worker_that_is_told_to_end_takes_nobody_with_it_and_is_replaced(folde
         assert service.process.wait(30) == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_ctrl_c_ends_at_once_with_130(folder: Path, workers: int) -> None:
+    with running(folder / "repo", folder / "one", [f"serving.workers={workers}"]) as service:
+        service.process.send_signal(signal.SIGINT)
+        assert service.process.wait(20) == 130
+
+
 def _gone(number: int) -> None:
     deadline = time.monotonic() + 20
     while True:
