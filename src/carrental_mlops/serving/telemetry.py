@@ -19,7 +19,9 @@ SHARED = "CRM_METRICS_FOLDER"
 """Environment variable: folder in which workers of one service keep their counters, so that each tells all. Its own,
 because `import feast` sets that of the library, PROMETHEUS_MULTIPROC_DIR."""
 
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+_BUCKETS = (0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.0035, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.025, 0.035, 0.05, 0.075,
+            0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 2, 5)  # fmt: skip
+"""Seconds; each at most half again the one before up to 1 s, so that a canary with half again the p99 is seen."""
 SCORE_BINS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0)
 """Upper ends of the bins of `crm_scores_total`; narrow at the low end, where the scores of rare events lie."""
 
