@@ -153,6 +153,9 @@ class Endpoint:
     reader: FeatureReader | None = None
     trail: Trail | None = None
     switch: Switch | None = None
+    passed_flags: frozenset[str] = frozenset()
+    """Flags that a transformer before this model may have set; a request's others are left out, for they may hold
+    anything."""
     switched: Instead | None = None
     """What answers instead of the model; `switch` sets it."""
     _prefix: str = field(default_factory=lambda: os.urandom(8).hex())
@@ -190,6 +193,9 @@ class Endpoint:
         numbers, values = self.signature.check(inference.columns, inference.rows)
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
         checked = {**numbers, **stored.columns} if stored.columns else numbers
+        flags = stored.flags
+        if inference.flags:
+            flags = (*flags, *(flag for flag in inference.flags if flag in self.passed_flags))
         scores, columns = self.service.scored({}, checked)
         reasons = (
             await self._reasons(scores, columns, started) if self._slow else self.service.explained(scores, columns)
@@ -204,7 +210,7 @@ class Endpoint:
             features=stored.columns,
             ages=stored.ages,
             answer=answer,
-            flags=stored.flags if reasons is not None else (*stored.flags, "reasons:late"),
+            flags=flags if reasons is not None else (*flags, "reasons:late"),
             trace=trace,
             caller=caller,
         )

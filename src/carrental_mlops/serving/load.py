@@ -132,6 +132,7 @@ def open_app(root: Path, bundle_folder: Path, env: str | None = None, sets: tupl
         _reader(root, service, bundle, config, metrics),
         _trail(root, config, settings.audit, bundle.identity, metrics),
         Switchboard(switch_file(root), metrics, _before(bundle_folder, service)),
+        _flags_before(service) if config.serving.features.source == "request" else frozenset(),
     )
     app = App(endpoint, metrics, door_of(root, settings.auth), _traces(settings, bundle.identity))
     if endpoint.trail is not None:
@@ -143,6 +144,12 @@ def _metrics(config: RepoConfig, identity: Identity) -> Metrics:
     p99_s = config.slo.p99_ms / 1e3 if config.slo.p99_ms else None
     stale_s = config.serving.features.stale_after_hours * 3600
     return Metrics(identity.name, identity.version, identity.digest, p99_s, stale_s, identity.registered_at)
+
+
+def _flags_before(service: type[ModelService]) -> frozenset[str]:
+    """What a transformer may say of the stored features that it added."""
+    views = {reference.partition(":")[0] for reference in service.feature_set.references()}
+    return frozenset({"late", *(f"{what}:{view}" for what in ("stale", "unknown") for view in views)})
 
 
 def _traces(settings: Serving, identity: Identity) -> Traces | None:

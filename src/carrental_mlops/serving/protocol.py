@@ -16,6 +16,7 @@ import orjson
 from carrental_mlops.core.arrays import Values
 from carrental_mlops.serving.refusal import Refusal
 
+_MOST_FLAGS = 64
 _INTEGERS = {f"{u}INT{bits}": np.dtype(f"{u.lower()}int{bits}") for u in ("", "U") for bits in (8, 16, 32, 64)}
 _FLOATS = {f"FP{bits}": np.dtype(f"float{bits}") for bits in (16, 32, 64)}
 NUMERIC: Mapping[str, np.dtype[Any]] = {**_INTEGERS, **_FLOATS}
@@ -40,6 +41,8 @@ class Inference:
     """Outputs wanted as binary tensors; True for all."""
     wanted: tuple[str, ...] = ()
     """Outputs wanted; empty for all."""
+    flags: tuple[str, ...] = ()
+    """What the node of the graph before this one says of the stored features that it added."""
 
 
 def read(body: bytes, names: Sequence[str], max_rows: int, header_length: int | None = None) -> Inference:
@@ -86,7 +89,7 @@ def read_document(document: Any, tail: memoryview, names: Sequence[str], max_row
     if identity is not None and (type(identity) is not str or len(identity) > 128):
         raise Refusal(422, "`id` wants a text of at most 128 characters", "id")
     if "outputs" in document or "parameters" in document:
-        return Inference(identity, columns, rows, *_wishes(document))
+        return Inference(identity, columns, rows, *_wishes(document), _flags(document))
     return Inference(identity, columns, rows)
 
 
@@ -198,6 +201,11 @@ def _wishes(document: dict[str, Any]) -> tuple[frozenset[str] | bool, tuple[str,
     except (KeyError, TypeError, AttributeError):
         raise Refusal(422, "`outputs` wants a list of objects with a name", "outputs") from None
     return (frozenset(binary) if outputs else everything), wanted
+
+
+def _flags(document: dict[str, Any]) -> tuple[str, ...]:
+    flags = (document.get("parameters") or {}).get("flags")
+    return tuple(flag for flag in flags[:_MOST_FLAGS] if type(flag) is str) if type(flags) is list else ()
 
 
 @dataclass(slots=True)

@@ -88,7 +88,15 @@ def test_the_transformer_flags_an_unknown_customer_and_sends_large_ids_as_text(b
     assert status == 200 and told["parameters"] == {"flags": ["unknown:customer_history"]}
     assert (tensors["customer_id"]["datatype"], tensors["customer_id"]["data"]) == ("BYTES", [str(2**60 + 1)])
     assert tensors["customer_history__amount_eur_mean_7d"]["data"] == [None]
-    assert Wiring(SHAPES["transformer"], bed.running).predict(known)[0] == 200
+    status, told = Wiring(SHAPES["transformer"], bed.running).predict(known)
+    assert status == 200 and told["parameters"] == {"flags": ["unknown:customer_history"]}
+
+
+def test_a_client_can_set_no_flag_of_his_own(bed: Bed) -> None:
+    sent = payment(3) | {"parameters": {"flags": [LICENCE, "late", 7]}}
+    told = _json(bed.running["payments:request"].ask("POST", "/v2/models/payments/infer", sent))[1]
+    assert told["parameters"] == {"flags": ["late"]}
+    assert "parameters" not in _json(bed.running["payments"].ask("POST", "/v2/models/payments/infer", sent))[1]
 
 
 def test_the_transformer_adds_the_stored_values(bed: Bed) -> None:

@@ -21,6 +21,7 @@ from carrental_mlops.serving.nodes.base import JSON, Asked, Call, Node
 from carrental_mlops.serving.nodes.events import EVENT_TYPES
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.telemetry import Metrics
+from carrental_mlops.serving.traceparent import passed_on
 
 if TYPE_CHECKING:
     from carrental_mlops.serving.traces import Traces
@@ -29,31 +30,32 @@ _log = logging.getLogger("carrental_mlops.serving.nodes")
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 
 
-class NodeMetrics:
-    """`crm_node_requests` and `crm_node_request_seconds`, by node, kind and call, and what the node itself tells."""
+class NodeMetrics(Metrics):
+    """`crm_node_requests` and `crm_node_request_seconds`, by node, kind and call, and what the node itself tells.
 
-    content_type = Metrics.content_type
+    Those of a service are there for the application, and are not told.
+    """
 
     def __init__(self, node: Node) -> None:
-        self.registry = node.place.registry
-        ProcessCollector(registry=self.registry)
-        names = ("node", "kind", "call")
-        self._labels = {"node": node.place.name, "kind": node.kind}
-        self._requests = Counter("crm_node_requests", "Calls by status", (*names, "code"), registry=self.registry)
-        self._seconds = Histogram(
-            "crm_node_request_seconds", "Seconds to an answer", names, buckets=_BUCKETS, registry=self.registry
+        super().__init__(node.place.name, "", "")
+        told, names = node.place.registry, ("node", "kind", "call")
+        ProcessCollector(registry=told)
+        self._node = {"node": node.place.name, "kind": node.kind}
+        self._calls = Counter("crm_node_requests", "Calls by status", (*names, "code"), registry=told)
+        self._call_seconds = Histogram(
+            "crm_node_request_seconds", "Seconds to an answer", names, buckets=_BUCKETS, registry=told
         )
         self._together = CollectorRegistry()
-        self._together.register(_Together((self.registry, *node.registries())))
+        self._together.register(_Together((told, *node.registries())))
 
     def called(self, call: str, code: int, seconds: float) -> None:
         """Count one call."""
-        self._requests.labels(**self._labels, call=call, code=str(code)).inc()
-        self._seconds.labels(**self._labels, call=call).observe(seconds)
+        self._calls.labels(**self._node, call=call, code=str(code)).inc()
+        self._call_seconds.labels(**self._node, call=call).observe(seconds)
 
     def answered(self, code: int, seconds: float) -> None:
         """Count a call that was shed before it was read."""
-        self._requests.labels(**self._labels, call="", code=str(code)).inc()
+        self._calls.labels(**self._node, call="", code=str(code)).inc()
 
     def text(self) -> bytes:
         """Prometheus' text format."""
@@ -102,10 +104,10 @@ class NodeApp(App):
     """
 
     def __init__(self, node: Node, settings: Serving, door: Door | None = None, traces: Traces | None = None) -> None:
-        # The application uses of its endpoint and metrics what these two have; the rest is for answering with a model.
+        # The application uses of its endpoint what this one has; the rest is for answering with a model.
         endpoint, self._told = cast("Endpoint", _NodeEndpoint(node, settings)), NodeMetrics(node)
-        super().__init__(endpoint, cast("Metrics", self._told), door, traces)
-        self.node = node
+        super().__init__(endpoint, self._told, door, traces)
+        self.node, self._spans = node, traces
         names = dict.fromkeys((node.place.name, node.place.config.service, *node.models()))
         self._calls: dict[str, tuple[Call, str]] = {}
         for call in node.calls:
@@ -128,7 +130,8 @@ class NodeApp(App):
         started = scope.get("crm.started") or time.perf_counter()
         call, model = self._calls[scope["path"]]
         given: dict[bytes, bytes] = dict(scope["headers"])
-        traced = self._traced(given.get(b"traceparent"))
+        header = given.get(b"traceparent")
+        traced = self._spans.begin(header) if self._spans else passed_on(header)
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
@@ -150,8 +153,8 @@ class NodeApp(App):
             if done := scope.get("crm.done"):
                 done()
         self._told.called(call, code, time.perf_counter() - started)
-        if traced and self._traces:
-            self._traces.end(traced, code)
+        if traced and self._spans:
+            self._spans.end(traced, code)
         return code, told, headers
 
     def _hold(self, call: Call, given: dict[bytes, bytes]) -> None:
