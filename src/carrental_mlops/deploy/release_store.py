@@ -13,7 +13,7 @@ from typing import Protocol, TypeVar
 from pydantic import ValidationError
 
 from carrental_mlops.config.frozen import Frozen
-from carrental_mlops.deploy.release import Event, Release, Stored
+from carrental_mlops.deploy.release import Event, Release, State, Stored
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.files import create_file
 from carrental_mlops.integrations.mlflow_registry import Registry
@@ -58,6 +58,19 @@ class ReleaseStore:
             if self._place.create(f"{env}/{number}.json", _text(made)):
                 return made
 
+    def next_id(self, env: str) -> str:
+        """The id that the next release of `env` gets if nobody else is faster."""
+        return f"{env}-{max(self._numbers(env), default=0) + 1}"
+
+    def newest(self, env: str) -> Stored | None:
+        """The newest release of `env`, whatever became of it."""
+        return next(iter(self.releases(env, 1)), None)
+
+    def state(self, name: str) -> State | None:
+        """What became of the release of the id `name` last; None: nothing was begun."""
+        told = self.events(name)
+        return told[-1].state if told else None
+
     def get(self, name: str) -> Stored:
         """The release of the id `name`, such as `prod-7`.
 
@@ -89,13 +102,10 @@ class ReleaseStore:
         found = sorted(self._place.names(folder))
         return [self._parsed(Event, self._place.read(f"{folder}/{one}") or b"", f"{folder}/{one}") for one in found]
 
-    def last(self, env: str, state: str = "available") -> Stored | None:
-        """The newest release that reached `state`, or was applied where nobody waited for it."""
-        reached = {state, "applied"} if state == "available" else {state}
-        for number in self._numbers(env):
-            if (told := self.events(f"{env}-{number}")) and told[-1].state in reached:
-                return self.get(f"{env}-{number}")
-        return None
+    def last(self, env: str) -> Stored | None:
+        """The newest release that was available, or applied where nobody waited for it."""
+        names = (f"{env}-{number}" for number in self._numbers(env))
+        return next((self.get(name) for name in names if self.state(name) in ("available", "applied")), None)
 
     def _numbers(self, env: str) -> list[int]:
         names = (name.removesuffix(".json") for name in self._place.names(env) if name.endswith(".json"))

@@ -32,3 +32,8 @@ def _git(root: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def git_user(root: Path) -> str | None:
+    """Mail address, else name, of git's user in `root`."""
+    return _git(root, "config", "user.email") or _git(root, "config", "user.name") or None
