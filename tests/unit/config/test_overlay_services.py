@@ -79,6 +79,18 @@ def test_crm_redis_url_goes_before_the_file(monkeypatch: pytest.MonkeyPatch) -> 
     assert online_url("redis://a:1/0") == "redis://user:secret@b:2/0"
 
 
+def test_the_url_may_lie_in_a_file_as_a_secret_is_mounted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "redis-url"
+    monkeypatch.delenv("CRM_REDIS_URL", raising=False)
+    monkeypatch.setenv("CRM_REDIS_URL_FILE", str(file))
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        online_url()
+    file.write_text("rediss://user:secret@b:2/0\n")
+    assert online_url("redis://a:1/0") == "rediss://user:secret@b:2/0"
+    monkeypatch.setenv("CRM_REDIS_URL", "redis://c:3/0")
+    assert online_url() == "redis://c:3/0"
+
+
 def test_a_password_in_the_file_is_refused_and_not_shown(root: Path) -> None:
     (root / "config" / "staging.yaml").write_text('feast: {online: "redis://u:s3cret@host:6379/0"}\n')
     with pytest.raises(ConfigError, match=r"config/staging.yaml:1: `feast.online`.*CRM_REDIS_URL") as refused:
