@@ -26,22 +26,35 @@ etcd_binary() {
   rm -rf "$deb"
 }
 
+# newest NAME MINOR PATCH: the newest version of a staging module up to PATCH that the module proxy has; not every patch of
+# Kubernetes is there of each.
+newest() {
+  local patch
+  for ((patch = $3; patch >= 0; patch--)); do
+    if GOFLAGS='' go mod download "$1@v0.$2.$patch" 2>/dev/null; then echo "v0.$2.$patch" && return; fi
+  done
+  return 1
+}
+
 # go_module FOLDER MODULE VERSION: a main module that requires one, with what that one replaces by folders of its own
 # replaced by their published versions (Kubernetes' staging modules).
 go_module() {
-  local folder=$1 module=$2 version=$3 gomod staged replaced
+  local folder=$1 module=$2 version=$3 gomod replaced minor
   test -f "$folder/go.mod" && return
   mkdir -p "$folder"
   gomod=$(cd "$folder" && GOFLAGS='' go mod download -json "$module@v$version" | sed -n 's/.*"GoMod": "\(.*\)",/\1/p')
   test -n "$gomod" || return 1
+  minor=${version#*.}
   {
     printf 'module controlplane\n\n%s\n\n' "$(grep -m1 '^go ' "$gomod")"
     grep '^godebug ' "$gomod" || true
     printf '\nrequire %s v%s\n\nreplace (\n' "$module" "$version"
-    staged=$(sed -n 's#^\t*\(k8s.io/[a-z-]*\) => ./staging/.*#\1#p' "$gomod")
-    for replaced in $staged; do printf '\t%s => %s v0.%s\n' "$replaced" "$replaced" "${version#1.}"; done
+    sed -n 's#^\t*\(k8s.io/[a-z-]*\) => ./staging/.*#\1#p' "$gomod" | while read -r replaced; do
+      printf '\t%s => %s %s\n' "$replaced" "$replaced" "$(newest "$replaced" "${minor%.*}" "${version##*.}" || echo "v0.$minor")"
+    done
     printf ')\n'
-  } >"$folder/go.mod"
+  } >"$folder/.go.mod"
+  mv "$folder/.go.mod" "$folder/go.mod"
 }
 
 # binary NAME MODULE VERSION PACKAGE

@@ -42,6 +42,13 @@ def seldon_chart() -> Path | None:
     return Path(path) if path else None
 
 
+class _Loader(yaml.CSafeLoader):
+    """Takes a plain `=`, which YAML 1.1 has a type for, as text."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
+
+
 def apply_definitions(plane: ControlPlane) -> list[str]:
     """Apply every definition there is, server-side; the names (`<plural>.<group>`) that the cluster then serves.
 
@@ -59,7 +66,7 @@ def apply_definitions(plane: ControlPlane) -> list[str]:
 
 def _of_module(name: str) -> list[_Schema]:
     files = sorted((BINARIES / "crds" / name).glob("*.yaml"))
-    loaded = [one for file in files for one in yaml.load_all(file.read_text(), yaml.CSafeLoader)]
+    loaded = [one for file in files for one in yaml.load_all(file.read_text(), _Loader)]
     return [_unconverted(one) for one in loaded if one and one.get("kind") == "CustomResourceDefinition"]
 
 
@@ -78,7 +85,7 @@ def _of_chart(chart: Path) -> _Schema:
 
     rendered = helm_python.Chart.load(str(chart)).render({"crd": {"create": True}}, name="seldon")
     for text in rendered.values():
-        for one in yaml.load_all(text, yaml.CSafeLoader):
+        for one in yaml.load_all(text, _Loader):
             if one and one.get("kind") == "CustomResourceDefinition" and "seldondeployment" in one["metadata"]["name"]:
                 return dict(one)
     raise AssertionError(f"no SeldonDeployment definition in {chart}")

@@ -13,14 +13,13 @@ from releases import release
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import Platform, Rollout, Shape
 from carrental_mlops.config.reader import load, repo_config
-from carrental_mlops.deploy.helm import render
+from carrental_mlops.deploy.render import render
 from carrental_mlops.deploy.shapes import check_supported
-from carrental_mlops.deploy.values import as_helm, values_of
 from carrental_mlops.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "examples/fraud-payments"
 SERVICE = "fraud-payments"
-_USES = "carrental_mlops.serving.nodes:Anything"
+_USES = "carrental_mlops.serving.nodes:Mean"
 _NODES: dict[Shape, str] = {
     "single": "[]",
     "transformer": f"[{{name: features, kind: transformer, uses: '{_USES}'}}]",
@@ -70,5 +69,4 @@ def supported() -> Iterator[Case]:
 def objects(config: RepoConfig, env: str = "prod", *, champion: bool = True) -> Sequence[dict[str, Any]]:
     """What the chart makes of a new release, beside the champion where the rollout keeps one."""
     before = release(f"{env}-1", "3") if champion else None
-    values = values_of(config, env, release(f"{env}-2", "4"), before)
-    return render(as_helm(values), SERVICE, config.deploy.namespace)
+    return render(config, env, release(f"{env}-2", "4"), before).objects

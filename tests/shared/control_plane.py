@@ -129,7 +129,7 @@ class ControlPlane:
     def apply(self, objects: Sequence[_Body], *, dry_run: bool = False) -> subprocess.CompletedProcess[str]:
         """Server-side apply with strict field validation; its return code is the caller's to judge."""
         flags = ("--dry-run=server",) if dry_run else ()
-        text = yaml.safe_dump_all(objects)
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
         how = ("--server-side", "--force-conflicts", "--validate=strict", *flags)
         return self.kubectl("apply", *how, "-f", "-", stdin=text, check=False)
 
@@ -141,7 +141,9 @@ class ControlPlane:
     def namespace(self, name: str, *, restricted: bool = False) -> str:
         """Make a namespace, whose pods must meet the restricted pod security standard where asked."""
         labels = {"pod-security.kubernetes.io/enforce": "restricted"} if restricted else {}
-        answer = self.apply([{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}])
+        made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": name}}
+        answer = self.apply([made, account])
         assert answer.returncode == 0, answer.stderr
         return name
 
