@@ -1,0 +1,163 @@
+"""One definition of a pipeline: what does not hold together is refused, and the committed files are what it renders."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+from pydantic import ValidationError
+
+from carrental_mlops.cli.main import Commands, app
+from carrental_mlops.deploy.ci import github, gitlab
+from carrental_mlops.deploy.ci.definition import Job, Pipeline
+from carrental_mlops.deploy.ci.model_repo import MODEL_REPO
+from carrental_mlops.deploy.ci.package import PACKAGE
+from carrental_mlops.deploy.ci.write import files
+
+ROOT = Path(__file__).parents[3]
+BIN = Path(sys.executable).parent
+PIPELINES = {"model repo": MODEL_REPO, "package": PACKAGE}
+SCHEMAS = {"gitlab": (gitlab, "vendor.gitlab-ci"), "github": (github, "vendor.github-workflows")}
+
+
+def a_job(name: str = "lint", **values: Any) -> Job:
+    return Job(**{"name": name, "stage": "check", "about": "…", "script": ("true",), "on": ("main",)} | values)
+
+
+def a_pipeline(*jobs: Job, stages: tuple[str, ...] = ("check",)) -> Pipeline:
+    return Pipeline(name="ci", stages=stages, jobs=jobs)
+
+
+@pytest.mark.parametrize("path", files(), ids=str)
+def test_the_committed_file_is_what_the_definition_renders(path: Path) -> None:
+    fix = "python -m carrental_mlops.deploy.ci.write && python examples/refresh.py"
+    assert (ROOT / path).read_text() == files()[path], fix
+
+
+@pytest.mark.parametrize(
+    ("jobs", "stages", "told"),
+    [
+        ([a_job(stage="chekc")], ("check",), "unknown stage `chekc`"),
+        ([a_job(needs=("tests",))], ("check",), "unknown job `tests`"),
+        ([a_job(), a_job()], ("check",), "two jobs are called `lint`"),
+        ([a_job("a", needs=("b",)), a_job("b", needs=("a",))], ("check",), "a circle of needs"),
+        ([a_job("a", needs=("b",)), a_job("b", stage="late")], ("check", "late"), "of a later stage"),
+        ([a_job("a", needs=("b",)), a_job("b", on=("tag",))], ("check",), "which no event of its own starts"),
+        ([a_job("a", needs=("b",), takes=("b",)), a_job("b")], ("check",), "which keeps none"),
+        ([a_job()], ("check", "empty"), "stage `empty` has no job"),
+    ],
+)
+def test_a_pipeline_that_does_not_hold_together_is_refused(jobs: list[Job], stages: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        a_pipeline(*jobs, stages=stages)
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ({"name": "image"}, "a word of GitLab's own"),
+        ({"takes": ("tests",)}, "which it does not need"),
+        ({"junit": "junit.xml"}, "does not keep its report"),
+        ({"approval": True}, "names an environment"),
+        ({"script": ("cat .crm/ci/tests/junit.xml",)}, "which it does not take or keep"),
+    ],
+)
+def test_a_job_that_does_not_hold_together_is_refused(values: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        a_job(**values)
+
+
+@pytest.mark.parametrize("platform", SCHEMAS)
+@pytest.mark.parametrize("name", PIPELINES)
+def test_what_is_rendered_fits_the_platforms_schema(name: str, platform: str, tmp_path: Path) -> None:
+    module, schema = SCHEMAS[platform]
+    path = tmp_path / "ci.yml"
+    path.write_text(module.render(PIPELINES[name]))
+    done = subprocess.run(
+        [BIN / "check-jsonschema", "--builtin-schema", schema, path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_stages_and_needs_of_the_gitlab_file_exist_which_its_schema_does_not_check(name: str) -> None:
+    told = yaml.safe_load(gitlab.render(PIPELINES[name]))
+    jobs = {job.name: told[job.name] for job in PIPELINES[name].jobs}
+    assert {job["stage"] for job in jobs.values()} == set(told["stages"])
+    for job in jobs.values():
+        assert {need["job"] for need in job["needs"]} <= jobs.keys()
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_a_job_needs_for_sure_only_what_is_in_every_pipeline_that_it_is_in(name: str) -> None:
+    pipeline = PIPELINES[name]
+    told = yaml.safe_load(gitlab.render(pipeline))
+    for job in pipeline.jobs:
+        for need in told[job.name]["needs"]:
+            other = pipeline.job(need["job"])
+            always = set(job.on) <= set(other.on) and set(other.wants) <= set(job.wants)
+            assert need.get("optional", False) is not always, (job.name, other.name)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_github_jobs_get_no_right_that_they_do_not_use(name: str) -> None:
+    told = yaml.safe_load(github.render(PIPELINES[name]))
+    assert told["permissions"] == {}
+    for job in PIPELINES[name].jobs:
+        rights = told["jobs"][job.name]["permissions"]
+        wanted = {"contents": "read"}
+        wanted |= {"pull-requests": "write"} if job.comments else {}
+        wanted |= {"id-token": "write"} if job.role or job.signs or job.environment else {}
+        assert rights == wanted, job.name
+
+
+@pytest.mark.parametrize("path", files(), ids=str)
+def test_no_long_lived_key_and_no_action_or_image_that_may_change(path: Path) -> None:
+    text = files()[path]
+    assert re.findall(r"secrets\.|AWS_ACCESS_KEY_ID|AWS_SECRET_ACCESS_KEY|_PASSWORD:", text) == []
+    assert all(re.fullmatch(r"\S+@[0-9a-f]{40}  # v\S+", used) for used in re.findall(r"uses: (.+)", text))
+    assert all("@sha256:" in image for image in re.findall(r"(?:image|PYTHON_IMAGE): (python:.+)", text))
+
+
+def test_a_fresh_repo_with_no_cluster_has_checks_training_and_the_comment_alone() -> None:
+    ours = [job.name for job in MODEL_REPO.jobs if "merge_request" in job.on and not job.wants]
+    assert ours == ["lint", "tests", "config", "sample", "gate", "render", "scan", "comment"]
+    assert [job.name for job in MODEL_REPO.jobs if "main" in job.on and job.environment and not job.wants] == []
+
+
+def test_production_waits_for_a_person_and_for_the_load_test() -> None:
+    canary = MODEL_REPO.job("canary")
+    assert canary.approval and canary.role == "approver" and canary.needs == ("load-test",)
+    assert yaml.safe_load(gitlab.render(MODEL_REPO))["canary"]["rules"][0]["when"] == "manual"
+    assert yaml.safe_load(github.render(MODEL_REPO))["jobs"]["canary"]["environment"] == "prod"
+
+
+def _called() -> list[tuple[str, list[str]]]:
+    lines = [line for job in MODEL_REPO.jobs for line in job.script]
+    found = (match for line in lines for match in re.findall(r"(?:^|&& )crm ([^>|&]+)", line))
+    return [
+        (call, shlex.split(re.sub(r"\$\{\w+:\+(.*?)\}", r"\1", call.replace('"$(', "'").replace(')"', "'"))))
+        for call in found
+    ]
+
+
+@pytest.mark.parametrize(("call", "words"), _called(), ids=lambda value: value if isinstance(value, str) else "")
+def test_jobs_call_commands_and_options_that_exist(call: str, words: list[str]) -> None:
+    root = typer.main.get_command(app)
+    noun, rest = words[0], words[1:]
+    if noun not in Commands.summaries:
+        pytest.skip(f"`crm {noun}` is not there yet")
+    _, command, _ = root.resolve_command(typer.Context(root), [noun])
+    inner = getattr(command, "commands", None)
+    if inner:
+        assert rest[0] in inner, call
+        command, rest = inner[rest[0]], rest[1:]
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert {word for word in rest if word.startswith("--")} <= known, call
