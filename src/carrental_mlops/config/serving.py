@@ -67,6 +67,9 @@ class Audit(Frozen):
     Older keys may stand on further lines, for reading."""
     input_folder: str = ".crm/audit-inputs"
     """Where the encrypted inputs lie, relative to the repo."""
+    input_sink: str | None = Field(default=None, pattern=r"^s3://[^/]+/.*$")
+    """Where `crm audit ship` copies the encrypted inputs, such as `s3://bucket/audit-inputs/`; `crm replay` fetches
+    what it needs. Unset: they stay in `input_folder`."""
     input_keep_days: float = Field(default=30, gt=0)
     """Days that encrypted inputs are kept."""
 

@@ -25,7 +25,7 @@ class KafkaTopic:
         try:
             from confluent_kafka import KafkaException, Producer
         except ModuleNotFoundError:
-            raise ConfigError("Kafka's client is not installed", "uv pip install 'carrental-mlops[kafka]'") from None
+            raise ConfigError("Kafka's client is not installed", "uv pip install 'carrental-mlops[serving]'") from None
         self._brokers, self._topic, self._timeout_s, self._refusal = brokers, topic, timeout_s, KafkaException
         ours = {
             "bootstrap.servers": brokers,

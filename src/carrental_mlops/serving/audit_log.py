@@ -103,5 +103,9 @@ def asked(
         return {}
     wanted = {event["id"] for event in chosen}
     times = [time_of(event) for event in chosen]
+    if audit.input_sink is not None:
+        from carrental_mlops.serving.sealed_store import bring_back
+
+        bring_back(root, audit, min(times), max(times))
     files = Window(min(times), max(times)).files(root / audit.input_folder, "inputs")
     return {found.event_id: found for path in files for found in vault.open(path, wanted)}

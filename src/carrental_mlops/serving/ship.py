@@ -161,7 +161,7 @@ class Shipper:
         self._folder = root / audit.folder
 
     def once(self) -> int:
-        """Send every closed file, oldest first.
+        """Send every closed file, oldest first, and put the sealed inputs away.
 
         Returns:
             How many events were sent.
@@ -173,7 +173,12 @@ class Shipper:
             return 0
         with locked(self._folder / "ship.lock", timeout_s=2):
             recover(self._folder)
-            return sum(self._ship(path) for path in sorted(self._folder.glob("events-*.jsonl"), key=begun))
+            sent = sum(self._ship(path) for path in sorted(self._folder.glob("events-*.jsonl"), key=begun))
+            if self._audit.input_sink is not None:
+                from carrental_mlops.serving.sealed_store import put_away
+
+                put_away(self._root, self._audit)
+            return sent
 
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set; where the sink does not take them, wait longer each time, up to a minute."""
@@ -241,7 +246,7 @@ def prune(root: Path, audit: Audit, dry_run: bool = False) -> list[Path]:
         What was, or would be, removed.
     """
     gone = expired(root / audit.folder, "events", audit.keep_days, unsent_too=audit.sink is None)
-    gone += expired(root / audit.input_folder, "inputs", audit.input_keep_days, unsent_too=True)
+    gone += expired(root / audit.input_folder, "inputs", audit.input_keep_days, unsent_too=audit.input_sink is None)
     if not dry_run:
         for path in gone:
             path.unlink(missing_ok=True)
