@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
 import io
 import json
@@ -153,6 +154,13 @@ def stored_of(customer: int) -> tuple[float, float]:
 
 
 def _bundle(folder: Path, seed: int, name: str, version: str, online: dict[str, Any]) -> None:
+    folder.mkdir(parents=True)
+    digest = _model(seed).save(folder)
+    Bundle(folder, Identity(name, version, digest), online).write()
+
+
+@functools.cache
+def _model(seed: int) -> Model:
     import lightgbm
 
     rng = np.random.default_rng(seed)
@@ -161,10 +169,7 @@ def _bundle(folder: Path, seed: int, name: str, version: str, online: dict[str, 
     rows = np.column_stack([*spread, rng.integers(0, 7, n), rng.uniform(50, 100, n)])
     labels = (rows[:, 0] / 2_000 - rows[:, 3] / 20 + rng.normal(0, 0.3, n) > 0.6).astype(int)
     settings = {"objective": "binary", "verbose": -1, "num_threads": 1, "seed": seed}
-    booster = lightgbm.train(settings, lightgbm.Dataset(rows, labels), 20 + 5 * seed)
-    folder.mkdir(parents=True)
-    digest = Model(LightGbm(booster), COLUMNS, None, 0.5).save(folder)
-    Bundle(folder, Identity(name, version, digest), online).write()
+    return Model(LightGbm(lightgbm.train(settings, lightgbm.Dataset(rows, labels), 20 + 5 * seed)), COLUMNS, None, 0.5)
 
 
 def payment(number: int, amount_eur: float | None = None) -> dict[str, Any]:
@@ -283,7 +288,7 @@ class NodeProcess(Served):
 class NodeThread(Served):
     """The same server in a thread: a tenth of a second instead of one; its log is that of all threads."""
 
-    def __init__(self, root: Path, name: str, port: int, *sets: str) -> None:
+    def __init__(self, root: Path, name: str, port: int, *sets: str, predictor_host: str | None = None) -> None:
         from carrental_mlops.serving.load import open_app
         from carrental_mlops.serving.logs import JsonLines
         from carrental_mlops.serving.nodes.opening import open_node
@@ -294,7 +299,7 @@ class NodeThread(Served):
         if name == "payments":
             app = open_app(root, root / "bundle", sets=given)
         else:
-            app = open_node(root, name, root / "bundle", sets=given)
+            app = open_node(root, name, root / "bundle", sets=given, predictor_host=predictor_host)
         self._log = io.StringIO()
         self._handler = logging.StreamHandler(self._log)
         self._handler.setFormatter(JsonLines())

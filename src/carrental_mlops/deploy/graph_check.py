@@ -128,6 +128,9 @@ def check_nodes(root: Path, env: str | None = None, sets: tuple[str, ...] = ()) 
             what = f"{place}: `{named.uses}` is a {found.kind}, `kind` says {named.kind}"
             raise ConfigError(what, f"kind: {found.kind}")
         settings = settings_of(found, named, place)
+        if named.kind == "transformer" and config.serving.features.source != "request":
+            what = f"{place}: behind `{named.name}`, the model would read stored features itself"
+            raise ConfigError(what, "set serving.features.source: request, so that it takes those of the transformer")
         if named.kind in _HOLDS:
             _HOLDS[named.kind](settings, models, place)
     return config

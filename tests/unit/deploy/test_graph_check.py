@@ -106,6 +106,7 @@ def test_nodes_of_the_package_and_of_the_repo_are_held(tmp_path: Path) -> None:
         (f"{MEAN}, settings: {{threshold: 2}}", "less than or equal to 1", "edit"),
         (f"{WEIGHTED}, settings: {{weights: '1, 2'}}", "2 weights for 1", "one for each"),
         (f"name: a, kind: router, uses: '{OURS}:ThompsonRouter'", "`children` is 2, the graph has 1", "children: 1"),
+        (f"name: f, kind: transformer, uses: '{OURS}:FeatureTransformer'", "read stored features itself", "request"),
         (f"name: payments, kind: combiner, uses: '{OURS}:Mean'", "`payments` is there twice", "name of its own"),
     ],
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import random
@@ -176,7 +177,7 @@ class ThompsonRouter(Router):
         if asked.call == "route":
             return await super().answer(asked)
         child, reward = self._told(document_of(asked.body))
-        self._learn(child, reward)
+        await asyncio.to_thread(self._learn, child, reward)
         self._fed.inc()
         return reply({"route": child, "kept": True})
 
@@ -201,11 +202,11 @@ class ThompsonRouter(Router):
         with locked(self._path.with_suffix(".lock"), timeout_s=5):
             self._read_at = -1
             self._refresh()
-            self._arms[child][0] += reward
-            self._arms[child][1] += 1 - reward
+            arms = [list(arm) for arm in self._arms]
+            arms[child] = [arms[child][0] + reward, arms[child][1] + 1 - reward]
             with whole_file(self._path) as draft:
-                draft.write_text(json.dumps({"arms": self._arms}))
-            self._read_at = self._path.stat().st_mtime_ns
+                draft.write_text(json.dumps({"arms": arms}))
+            self._arms, self._read_at = arms, self._path.stat().st_mtime_ns
         self._tell()
 
     def _refresh(self) -> None:
