@@ -83,11 +83,8 @@ def _tokens(job: Job) -> dict[str, Any]:
 
 
 def _before(job: Job) -> list[str]:
-    packages = [
-        *(("git", "libgomp1", "make") if job.setup else ()),
-        *job.packages,
-        *(("curl",) if job.comments else ()),
-    ]
+    always = ("git", "libgomp1", "make") if job.setup else ()
+    packages = [*job.packages, *(["curl"] if job.comments else []), *always]
     lines = [f"apt-get update -qq && apt-get install -qq --yes --no-install-recommends {' '.join(packages)}"]
     if job.setup:
         lines += ["make setup", 'export PATH="$PWD/.venv/bin:$PATH" PYTHONPATH=src']
