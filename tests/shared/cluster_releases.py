@@ -50,6 +50,7 @@ class Case:
             f"deploy.rollout.kind={self.rollout}",
             f"deploy.serverless={str(self.serverless).lower()}",
             f"deploy.namespace={namespace}",
+            "deploy.route.by=none",
             *more,
         )
         return repo_config(load(EXAMPLE, env, sets))

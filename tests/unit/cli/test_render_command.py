@@ -37,7 +37,8 @@ def test_the_newest_release_is_rendered_with_the_crm_yaml_of_now(repo: Path, crm
     store = ReleaseStore(repo, "releases/")
     for version in ("3", "4"):
         store.add("prod", lambda name, version=version: stored(name, version))  # type: ignore[misc]
-    said = crm("render", "--env", "prod", "--json", "--set", "deploy.platform=kserve", "--repo", str(repo))
+    sets = ["--set", "deploy.platform=kserve", "--set", "deploy.rollout.kind=direct"]
+    said = crm("render", "--env", "prod", "--json", *sets, "--repo", str(repo))
     told = json.loads(said.out)
     assert told["release"] == "prod-2"
     (made,) = [one for one in told["objects"] if one["kind"] == "InferenceService"]
