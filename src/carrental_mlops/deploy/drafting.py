@@ -14,6 +14,7 @@ from carrental_mlops.config import RepoConfig
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy import helm
 from carrental_mlops.deploy.evidence import gate_evidence, load_test_evidence, refusals, required, waivers
+from carrental_mlops.deploy.graph_check import check_nodes
 from carrental_mlops.deploy.release import Evidence, ModelRef, Release, Stored, Waiver
 from carrental_mlops.deploy.render import render
 from carrental_mlops.deploy.values import as_helm, digest_of
@@ -107,6 +108,7 @@ def draft_of(repo: ModelRepo, env: str, wanted: Wanted, now: datetime | None = N
         ConfigError: no image, no record of what is in it, or the registry has no such version.
         PlatformError: the registry cannot be reached.
     """
+    check_nodes(repo.root, env)
     config, records = _with_canary(repo.config, wanted.canary), image_records(repo.root)
     image = wanted.image or _newest(records)
     record = next((one for one in records if one["image"] == image), None)

@@ -111,10 +111,12 @@ def check_nodes(root: Path, env: str | None = None, sets: tuple[str, ...] = ()) 
     Raises:
         ConfigError: at the node of crm.yaml, with the mend.
     """
-    from carrental_mlops.serving.nodes.opening import node_class, place_of, settings_of
-
     section = load(root, env, sets)
     config = repo_config(section)
+    if not config.deploy.nodes:
+        return config
+    from carrental_mlops.serving.nodes.opening import node_class, place_of, settings_of
+
     taken: dict[str, str] = {config.service: "the service"}
     models = 1 + sum(node.kind == "model" for node in config.deploy.nodes)
     for number, named in enumerate(config.deploy.nodes):

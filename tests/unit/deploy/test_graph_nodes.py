@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from graph_processes import (
     Index,
     NodeThread,
     Served,
+    Unit,
     Wiring,
     graph_repo,
     nodes,
@@ -31,7 +33,11 @@ from graph_processes import (
 )
 from service_process import free_port
 
+from carrental_mlops.config import load
+from carrental_mlops.config.deploy import Deploy
+from carrental_mlops.config.reader import repo_config
 from carrental_mlops.data.model import Model
+from carrental_mlops.deploy.shapes import graph_of
 
 SERVICES = ("payments", "payments:request", "second", "third", "many")
 
@@ -54,6 +60,15 @@ def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bed]:
     with nodes(root, (*GRAPH, *APART), NodeThread, {"outlier": ports["outlier"]}) as running:
         yield Bed(root, running, index)
     index.stop()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_wiring_follows_the_graph_that_the_chart_is_given(bed: Bed, shape: str) -> None:
+    units = _names(SHAPES[shape])
+    named = repo_config(load(bed.root)).deploy.nodes
+    kind = {"bandit": "router", "multi-model": "multi_model"}.get(shape, shape)
+    deploy = Deploy.model_validate({"shape": kind, "nodes": [node for node in named if node.name in units]})
+    assert _plain(graph_of(deploy, "payments")) == _plain(SHAPES[shape])
 
 
 @pytest.mark.parametrize("shape", ["transformer", "ensemble", "router", "bandit"])
@@ -194,7 +209,7 @@ def test_detectors_learn_from_masked_events_and_tell_drift_and_outliers(bed: Bed
         ),
     ],
 )
-def test_a_detector_refuses_raw_requests(bed: Bed, event: dict[str, object], status: int) -> None:
+def test_a_detector_refuses_raw_requests(bed: Bed, event: dict[str, Any], status: int) -> None:
     kind = "application/cloudevents-batch+json"
     assert bed.running["drift"].ask("POST", "/events", [event], content_type=kind)[0] == status
     assert bed.running["drift"].ask("POST", "/events", [event])[0] == 415
@@ -220,11 +235,19 @@ def _ask_model(bed: Bed, name: str, number: int) -> tuple[int, bytes]:
     return bed.running[name].ask("POST", "/v2/models/payments/infer", payment(number))
 
 
+def _names(unit: Unit) -> tuple[str, ...]:
+    return (unit.name, *(name for child in unit.children for name in _names(child)))
+
+
+def _plain(unit: Any) -> Any:
+    return unit.name.partition(":")[0], unit.type, [_plain(child) for child in unit.children]
+
+
 def _kept(bed: Bed, name: str) -> float:
     return bed.running[name].counted("crm_audit_written_total")
 
 
-def _json(answer: tuple[int, bytes]) -> tuple[int, dict[str, object]]:
+def _json(answer: tuple[int, bytes]) -> tuple[int, dict[str, Any]]:
     return answer[0], json.loads(answer[1])
 
 
@@ -232,5 +255,5 @@ def _score(reply: bytes) -> float:
     return _score_of(_json((200, reply))[1])
 
 
-def _score_of(told: dict[str, object]) -> float:
-    return told["outputs"][0]["data"][0]  # type: ignore[index,no-any-return]
+def _score_of(told: dict[str, Any]) -> float:
+    return told["outputs"][0]["data"][0]
