@@ -1,0 +1,62 @@
+"""`crm promote`: a release from one environment to the next, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Json, Repo
+
+if TYPE_CHECKING:
+    from carrental_mlops.deploy.promotion import Outcome
+
+app = verb()
+
+
+@app.command(epilog="Example: crm promote --from staging --to prod")
+def promote(
+    source: Annotated[str, typer.Option("--from", help="Whose newest available release.")] = "staging",
+    target: Annotated[str, typer.Option("--to", help="Where it goes.")] = "prod",
+    abort: Annotated[bool, typer.Option("--abort", help="Take a canary that was begun back.")] = False,
+    as_json: Json = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Score it and say what would be done.")] = False,
+    repo: Repo = None,
+) -> None:
+    """Score a release, then canary by canary to all of the traffic; it stops and goes back by itself (exit 4).
+
+    Killed, the same command goes on where it stood.
+    """
+    import os
+
+    from carrental_mlops.core.repo import open_repo
+    from carrental_mlops.deploy.person import person
+    from carrental_mlops.deploy.promotion import refusal
+    from carrental_mlops.deploy.site import Site
+    from carrental_mlops.orchestration.promoting import Promotion
+
+    site = Site.of(open_repo(repo, target), target)
+    promotion = Promotion(site, person(site.repo.root, os.environ), lambda text: typer.echo(text, err=True))
+    if dry_run:
+        for line in promotion.try_out(source):
+            typer.echo(line)
+        return
+    outcome = promotion.abort() if abort else promotion.run(source)
+    if outcome is None:
+        typer.echo("no rollout was begun here", err=True)
+        return
+    _show(outcome, as_json)
+    if not abort and (no := refusal(outcome)):
+        raise no
+
+
+def _show(outcome: Outcome, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from carrental_mlops.cli.terminal import show_json
+
+    if as_json:
+        show_json(asdict(outcome))
+    else:
+        typer.echo(f"{outcome.release}: {outcome.state.replace('_', ' ')}")

@@ -1,0 +1,133 @@
+"""`crm promote`: a release of one environment scored, put beside the champion of the next, and watched to the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from carrental_mlops.deploy.deployment import WAIT_S, deploy, try_out
+from carrental_mlops.deploy.drafting import Draft, Wanted, draft_of
+from carrental_mlops.deploy.helm_traffic import HelmTraffic
+from carrental_mlops.deploy.journal import Journal, Kind
+from carrental_mlops.deploy.prometheus import Prometheus
+from carrental_mlops.deploy.promotion import Outcome, Rollout
+from carrental_mlops.deploy.site import Site
+from carrental_mlops.errors import ConfigError, GateRefused, PlatformError
+from carrental_mlops.orchestration.rescore import compare
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """One service on its way into one environment.
+
+    Args:
+        site: where it goes.
+        by: who.
+        say: shows progress, a line a call.
+    """
+
+    site: Site
+    by: str
+    say: Callable[[str], None]
+
+    def run(self, source: str) -> Outcome:
+        """The newest available release of the environment `source` takes all of the traffic, or goes back.
+
+        Killed, the same call goes on where it stood. Where nothing answers yet, it is put there at once.
+
+        Raises:
+            GateRefused: evidence is missing, or its model is worse than the champion beyond the declared loss.
+            ConfigError: `source` has no release, or the cluster refuses an object.
+            PlatformError: the cluster or the registry does not answer, or the canary was not available in time.
+        """
+        release = self._begun() or self._put(self._draft(source))
+        if release is None:
+            newest = self.site.store.newest(self.site.env)
+            return Outcome("promoted", newest.release.id if newest else "")
+        return self._rollout(release).run(release, self.by)
+
+    def try_out(self, source: str) -> list[str]:
+        """What `run` would do, a line each; nothing is written.
+
+        Raises:
+            as `run`.
+        """
+        if begun := self._begun():
+            return [f"would go on with {begun}"]
+        draft = self._draft(source)
+        draft.refuse()
+        told = self._scores(draft, keep=False)
+        tried = try_out(self.site, draft)
+        if tried.did == "nothing":
+            return [*told, f"{tried.release.id} runs already"]
+        steps = ", ".join(f"{step} %" for step in self.site.repo.config.deploy.rollout.steps)
+        return [*told, f"would be {tried.release.id}: {draft.image}, by {steps}, then all"]
+
+    def abort(self) -> Outcome | None:
+        """Take a canary that was begun back; None where none was."""
+        return self._rollout(self._begun() or "").abort(self.by)
+
+    def _draft(self, source: str) -> Draft:
+        stored = self.site.store.last(source)
+        if stored is None:
+            raise ConfigError(f"{source} has no available release", f"crm deploy --env {source} --wait")
+        first = self.site.repo.config.deploy.rollout.steps[0]
+        wanted = Wanted(self.by, stored.release.image, stored.release.model.version, first)
+        return draft_of(self.site.repo, self.site.env, wanted)
+
+    def _put(self, draft: Draft) -> str | None:
+        """Id of the release that is a canary now; None where there is no champion to compare it with."""
+        draft.refuse()
+        self._scores(draft, keep=True)
+        try:
+            made = deploy(self.site, draft, self.say, WAIT_S).release
+        except PlatformError:
+            newest = self.site.store.newest(self.site.env)
+            if newest is not None and self.site.running() is not None:
+                self._traffic(newest.release.id).roll_back()
+            raise
+        running = self.site.running()
+        return made.id if running and running.tracks.get("canary") == made.id else None
+
+    def _scores(self, draft: Draft, keep: bool) -> list[str]:
+        """One line a metric and window; refuses a model that is worse than what answers, beyond what is declared."""
+        running = self.site.running()
+        champion = running.tracks.get("champion") if running else None
+        before = self.site.release(champion).model.version if champion else None
+        if before is None or before == draft.model.version:
+            return ["no other model answers: nothing to compare"]
+        found = compare(self.site.repo, draft.model.version, before, self.say)
+        worse, told = [one.said() for one in found if one.beyond], [one.said() for one in found]
+        for line in told:
+            self.say(line)
+        if keep:
+            kind: Kind = "rollout.refused" if worse else "rollout.scored"
+            self._journal().write(kind, self.by, "; ".join(told), data={"model": draft.model.version})
+        if worse:
+            what = f"model version {draft.model.version} is worse than the champion {before}: {'; '.join(worse)}"
+            raise GateRefused(what, "train again, or declare the loss: steps.gate.no_worse_than_champion")
+        return told
+
+    def _rollout(self, release: str) -> Rollout:
+        config = self.site.repo.config.deploy
+        labels = {"model": self.site.service, "namespace": config.namespace}
+        prometheus = Prometheus(config.autoscale.prometheus)
+        return Rollout(
+            self._file, self._traffic(release), prometheus, labels, config.rollout, self._journal(), self.say
+        )
+
+    def _traffic(self, release: str) -> HelmTraffic:
+        return HelmTraffic(self.site, release, self.by, self.say)
+
+    def _journal(self) -> Journal:
+        return Journal(self.site.repo.root, self.site.repo.config.deploy.releases, self.site.env)
+
+    def _begun(self) -> str | None:
+        """Id of the release whose rollout a process left."""
+        return str(json.loads(self._file.read_text())["release"]) if self._file.is_file() else None
+
+    @property
+    def _file(self) -> Path:
+        return self.site.repo.root / ".crm" / "rollouts" / f"{self.site.env}.json"
