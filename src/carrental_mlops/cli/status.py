@@ -30,5 +30,5 @@ def status(env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
     for said in found.said:
         typer.echo(colour(said, "yellow"))
     if found.pods:
-        show_table(("pod", "track", "release", "phase", "ready", "restarts", "reason"),
-                   [(p.name, p.track, p.release, p.phase, p.ready, p.restarts, p.reason) for p in found.pods])  # fmt: skip
+        rows = [(p.name, p.track, p.release, p.phase, p.ready, p.restarts, p.reason) for p in found.pods]
+        show_table(("pod", "track", "release", "phase", "ready", "restarts", "reason"), rows)

@@ -5,6 +5,7 @@ Helm's engine comes as a library (`helm-python-sdk`); it reads KUBECONFIG as the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -183,8 +184,14 @@ def _cluster(what: str, namespace: str, context: str | None) -> Iterator[Config]
     with _translated(what):
         from helm_python import Config
 
-        with Config(kube_context=context, namespace=namespace) as cluster:
+        with Config(kubeconfig_path=_kubeconfig(), kube_context=context, namespace=namespace) as cluster:
             yield cluster
+
+
+def _kubeconfig() -> str | None:
+    """KUBECONFIG as Python has it now: Go sees the environment that the process began with."""
+    given = os.environ.get("KUBECONFIG")
+    return given if given and os.pathsep not in given else None
 
 
 @contextmanager
