@@ -50,7 +50,8 @@ def build(
     if dry_run:
         show_json({"image": order.name, "push": push, "labels": order.labels, "build_args": order.build_args})
         return
-    made = build_image(found, served, find_builder(), order, lambda text: typer.echo(text, err=True))
+    further = service.node_bundles(found)
+    made = build_image(found, served, find_builder(), order, lambda text: typer.echo(text, err=True), further)
     show_json(_told(made)) if as_json else typer.echo(made.image)
     if push and not made.signed:
         typer.echo("not signed: cosign is not on PATH", err=True)

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from carrental_mlops.core.repo import ModelRepo
@@ -83,7 +84,12 @@ def order_of(repo: ModelRepo, bundle: Bundle, wanted: Wanted) -> Order:
 
 
 def build_image(
-    repo: ModelRepo, bundle: Bundle, builder: Builder, order: Order, say: Callable[[str], None] = lambda text: None
+    repo: ModelRepo,
+    bundle: Bundle,
+    builder: Builder,
+    order: Order,
+    say: Callable[[str], None] = lambda text: None,
+    further: Mapping[str, Bundle] = MappingProxyType({}),
 ) -> Image:
     """The built image, with its record in `.crm/images/<tag>/`.
 
@@ -93,6 +99,7 @@ def build_image(
         builder: a tool that is there.
         order: of `order_of`.
         say: told of each part before it begins.
+        further: bundles of further nodes, by folder below that of `bundle`.
 
     Raises:
         ConfigError: the repo lacks a file, or a tool that belongs to the extra `deploy`.
@@ -100,7 +107,7 @@ def build_image(
     """
     with tempfile.TemporaryDirectory(prefix="crm-context-") as scratch:
         say("context: code, requirements, model")
-        context = prepare(repo.root, bundle, Path(scratch))
+        context = prepare(repo.root, bundle, Path(scratch), further)
         say(f"{builder.name}: {order.name}")
         digest = build(builder, replace(order, context=context))
     reference = f"{order.repository}@{digest}"

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.integrations.own_package import wheel_into
@@ -15,13 +18,14 @@ REQUIREMENTS = Path("requirements") / "serving.txt"
 _CODE = ("config", "src")
 
 
-def prepare(root: Path, bundle: Bundle, into: Path) -> Path:
+def prepare(root: Path, bundle: Bundle, into: Path, further: Mapping[str, Bundle] = MappingProxyType({})) -> Path:
     """`into`, holding what Dockerfile.serving copies; modes are the same on every machine.
 
     Args:
         root: of the model repo; of its code, what git ignores stays out.
         bundle: the model that is baked in.
         into: an empty folder.
+        further: bundles of further nodes, by folder below that of `bundle`.
 
     Raises:
         ConfigError: the repo has no Dockerfile.serving or no requirements for the service.
@@ -32,7 +36,7 @@ def prepare(root: Path, bundle: Bundle, into: Path) -> Path:
     for name in (CONTAINER_FILE, str(REQUIREMENTS), *_code(root)):
         (into / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, into / name)
-    shutil.copytree(bundle.folder, into / "bundle")
+    bundles_into(into / "bundle", bundle, further)
     wheels = into / "wheels"
     wheels.mkdir()
     wheel_into(wheels)
@@ -40,6 +44,14 @@ def prepare(root: Path, bundle: Bundle, into: Path) -> Path:
     for path in sorted(into.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     return into
+
+
+def bundles_into(folder: Path, bundle: Bundle, further: Mapping[str, Bundle]) -> None:
+    """Copy the service's bundle to `folder` (not there yet), and `further` ones by folder below it, each with its name."""
+    shutil.copytree(bundle.folder, folder)
+    for name, beside in further.items():
+        shutil.copytree(beside.folder, folder / name)
+        replace(beside, folder=folder / name).write()
 
 
 def _code(root: Path) -> list[str]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from urllib.parse import unquote, urlparse
@@ -46,6 +47,23 @@ def make_bundle(repo: ModelRepo, version: str | None = None) -> Bundle:
             raise
         again = f"crm serve --bundle {last.parent.relative_to(repo.root)}, the last one that was fetched"
         raise PlatformError(error.what, f"{error.fix}; or {again}", error.retryable) from error
+
+
+def node_bundles(repo: ModelRepo) -> dict[str, Bundle]:
+    """Models of further nodes of the graph that `deploy.nodes` names by version, by folder below the service's bundle.
+
+    Raises:
+        ConfigError: there is no such version.
+        DataError: the files are not what was registered.
+        PlatformError: the registry does not answer.
+    """
+    from carrental_mlops.serving.nodes.models import baked
+
+    found = {}
+    for folder, (version, name) in (pair for node in repo.config.deploy.nodes for pair in baked(node).items()):
+        bundle = make_bundle(repo, version)
+        found[folder] = replace(bundle, identity=replace(bundle.identity, name=name or bundle.identity.name))
+    return found
 
 
 def bundle_at(repo: ModelRepo, folder: Path) -> Bundle:

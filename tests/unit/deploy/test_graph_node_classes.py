@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,15 @@ from prometheus_client import CollectorRegistry
 from service_process import free_port
 
 from carrental_mlops.config import load
+from carrental_mlops.config.deploy import Node as Named
 from carrental_mlops.config.reader import repo_config
+from carrental_mlops.deploy.image_context import bundles_into
 from carrental_mlops.errors import DataError
 from carrental_mlops.serving.audit_event import TYPE
+from carrental_mlops.serving.load import Bundle
 from carrental_mlops.serving.nodes import Asked, Mean, Median, Node, Place, ThompsonRouter, Weighted
 from carrental_mlops.serving.nodes.drift import ks_test
+from carrental_mlops.serving.nodes.models import baked
 from carrental_mlops.serving.nodes.outlier import Middle
 from carrental_mlops.serving.nodes.server import main
 from carrental_mlops.serving.refusal import Refusal
@@ -248,3 +254,31 @@ def test_nodes_import_no_library_of_the_pipelines() -> None:
     code = "import sys, carrental_mlops.serving.nodes.opening; print(sorted({'pandas', 'mlflow', 'feast', 'zenml', 'sklearn', 'lightgbm', 'shap'} & set(sys.modules)))"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_models_of_further_nodes_lie_in_the_services_bundle_and_answer_from_there(
+    root: Path, tmp_path: Path
+) -> None:
+    named = [
+        {"name": "second", "kind": "model", "uses": "x:Y", "settings": {"version": 2}},
+        {"name": "many", "kind": "model", "uses": "x:Y", "settings": {"versions": "payments-fr=3, payments-it=3"}},
+        {"name": "mean", "kind": "combiner", "uses": "x:Y"},
+    ]
+    wanted = {folder: told for node in named for folder, told in baked(Named.model_validate(node)).items()}
+    france, italy = "nodes/many/payments-fr", "nodes/many/payments-it"
+    assert wanted == {"nodes/second": ("2", None), france: ("3", "payments-fr"), italy: ("3", "payments-it")}
+    repo = tmp_path / "repo"
+    shutil.copytree(root, repo)
+    shutil.rmtree(repo / "bundle")
+    third, second = Bundle.read(root / "bundles" / "third"), Bundle.read(root / "bundles" / "second")
+    names = {france: "payments-fr", italy: "payments-it"}
+    further = {f: replace(third, identity=replace(third.identity, name=name)) for f, name in names.items()}
+    bundles_into(repo / "bundle", Bundle.read(root / "bundle"), {**further, "nodes/second": second})
+    text = (repo / "config" / "crm.yaml").read_text().replace("bundle: bundles/second", 'version: "2"')
+    text = text.replace("folder: countries", 'versions: "payments-fr=3, payments-it=3"')
+    (repo / "config" / "crm.yaml").write_text(text)
+    with nodes(repo, ["second", "many"], NodeThread) as running:
+        asked_of = (("second", "second", "2"), ("many", "payments-fr", "3"), ("many", "payments-it", "3"))
+        for node, model, version in asked_of:
+            status, told = running[node].ask("POST", f"/v2/models/{model}/infer", payment(1))
+            assert status == 200 and json.loads(told)["model_version"] == version

@@ -7,12 +7,34 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator, model_validator
+
+from carrental_mlops.config.deploy import Node as Named
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.serving.app import App, Reply
 from carrental_mlops.serving.load import BUNDLE, open_app
 from carrental_mlops.serving.nodes.base import Asked, Node, Place
+from carrental_mlops.serving.nodes.router import checked_pairs, table_of
 from carrental_mlops.serving.refusal import Refusal
+
+BESIDE = "nodes"
+"""In the service's bundle: the bundles of further nodes."""
+
+
+def baked(node: Named) -> dict[str, tuple[str, str | None]]:
+    """What `crm image build` puts into the bundle for a node: folder to version and model name, None for the service's.
+
+    Args:
+        node: of `deploy.nodes`; settings that are not those of a model's class are none of ours.
+    """
+    version, versions = node.settings.get("version"), node.settings.get("versions")
+    if node.kind != "model":
+        return {}
+    if version is not None:
+        return {f"{BESIDE}/{node.name}": (str(version), None)}
+    pairs = table_of(checked_pairs(str(versions))) if versions is not None else {}
+    return {f"{BESIDE}/{node.name}/{name}": (str(number), name) for name, number in pairs.items()}
 
 
 class OneModel(Node):
@@ -26,10 +48,12 @@ class OneModel(Node):
     own_door = True
 
     class Settings(Frozen):
-        """Which bundle."""
+        """Which model."""
 
+        version: str | None = None
+        """Of the registered model, which `crm image build` bakes in; unset: the service's own."""
         bundle: str | None = None
-        """Folder, relative to the repo; unset: the one that the server is started with."""
+        """Instead, a folder relative to the repo."""
 
     def __init__(self, place: Place, settings: Any) -> None:
         super().__init__(place, settings)
@@ -38,7 +62,10 @@ class OneModel(Node):
 
     def _opened(self) -> dict[str, App]:
         place, named = self.place, self.settings.bundle
-        app = _open(place, place.root / named if named else place.wanted_bundle())
+        folder = place.root / named if named else place.wanted_bundle()
+        if self.settings.version:
+            folder = folder / BESIDE / place.name
+        app = _open(place, folder)
         return {app.endpoint.identity.name: app}
 
     def models(self) -> tuple[str, ...]:
@@ -80,13 +107,28 @@ class ManyModels(OneModel):
     """Several bundles of one repo, each below the name that its `bundle.json` holds."""
 
     class Settings(Frozen):
-        """Where they are."""
+        """Which models."""
 
-        folder: str
-        """Folder of the bundles' folders, relative to the repo."""
+        versions: str | None = None
+        """Name to version of the registered model, such as `payments-fr=4, payments-it=5`; `crm image build` bakes them
+        in."""
+        folder: str | None = None
+        """Instead, a folder of bundles' folders, relative to the repo."""
+
+        @field_validator("versions")
+        @classmethod
+        def _are_pairs(cls, text: str | None) -> str | None:
+            return text if text is None else checked_pairs(text)
+
+        @model_validator(mode="after")
+        def _has_one(self) -> ManyModels.Settings:
+            if (self.versions is None) == (self.folder is None):
+                raise ValueError("wants one of `versions` and `folder`")
+            return self
 
     def _opened(self) -> dict[str, App]:
-        folder = self.place.root / self.settings.folder
+        given = self.settings.folder
+        folder = self.place.root / given if given else self.place.wanted_bundle() / BESIDE / self.place.name
         found = sorted(path.parent for path in folder.glob(f"*/{BUNDLE}"))
         if not found:
             raise ConfigError(f"node `{self.place.name}`: no bundle lies in {folder}", "put each into a folder there")

@@ -69,11 +69,11 @@ class HeaderRouter(Router):
         @field_validator("routes")
         @classmethod
         def _are_pairs(cls, text: str) -> str:
-            return _checked_pairs(text)
+            return checked_pairs(text)
 
         def table(self) -> dict[str, int]:
             """Value to child."""
-            return _table(self.routes)
+            return table_of(self.routes)
 
     def __init__(self, place: Place, settings: Settings) -> None:
         super().__init__(place, settings)
@@ -100,11 +100,11 @@ class ModelRouter(Router):
         @field_validator("routes")
         @classmethod
         def _are_pairs(cls, text: str) -> str:
-            return _checked_pairs(text)
+            return checked_pairs(text)
 
         def table(self) -> dict[str, int]:
             """Model to child."""
-            return _table(self.routes)
+            return table_of(self.routes)
 
     def __init__(self, place: Place, settings: Settings) -> None:
         super().__init__(place, settings)
@@ -235,13 +235,19 @@ class ThompsonRouter(Router):
             gauge.set(good / (good + bad) if good + bad else math.nan)
 
 
-def _checked_pairs(text: str) -> str:
+def checked_pairs(text: str) -> str:
+    """`text` where it is pairs such as `old=0, new=1`.
+
+    Raises:
+        ValueError: it is not.
+    """
     if not re.fullmatch(rf"{_PAIR}(,{_PAIR})*", text):
         raise ValueError("wants pairs such as `old=0, new=1`")
     return text
 
 
-def _table(pairs: str) -> dict[str, int]:
+def table_of(pairs: str) -> dict[str, int]:
+    """Name to number of what `checked_pairs` has let pass."""
     split = (pair.split("=") for pair in pairs.split(","))
     return {name.strip(): int(child) for name, child in split}
 
