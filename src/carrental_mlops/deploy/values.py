@@ -13,6 +13,7 @@ from pydantic import Field
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Platform, Resources, Rollout, Route, Secrets
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.deploy.dashboard import dashboard_of
 from carrental_mlops.deploy.network import REDIS_SECRET, Egress, egress_of
 from carrental_mlops.deploy.release import Release
 from carrental_mlops.deploy.rules import rules_of
@@ -109,7 +110,7 @@ class Values(Frozen):
     """Time from the news that a pod goes to its end by force (seconds); above pre-stop and drain together."""
     rules: tuple[dict[str, Any], ...]
     """Groups of recording and alerting rules for a PrometheusRule."""
-    dashboard: str | None = None
+    dashboard: str
     """Grafana's dashboard, as JSON text."""
 
 
@@ -156,6 +157,7 @@ def values_of(
         drain_s=math.ceil(config.serving.drain_s),
         grace_s=PRE_STOP_S + math.ceil(config.serving.drain_s) + _LAST_ANSWERS_S,
         rules=tuple(rules_of(config, env)),
+        dashboard=json.dumps(dashboard_of(config)),
     )
 
 
