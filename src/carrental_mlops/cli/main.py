@@ -34,6 +34,8 @@ _NOUNS = {
     "rollback": ("app", "Back to an earlier release, model and configuration together."),
     "status": ("app", "What runs, and whether it is available."),
     "logs": ("app", "What the pods say."),
+    "diagnose": ("app", "What changed since it was well, suspects in order, the next command."),
+    "trace": ("app", "One request: what was answered, and where its time went."),
     "release": ("app", "Releases: list, show, diff."),
     "client": ("app", "A typed client of a service: Python, TypeScript."),
     "audit": ("app", "What was answered: show, get, ship, prune."),

@@ -104,6 +104,8 @@ class Traces(Frozen):
     """Share of requests traced where the caller did not decide (fraction)."""
     endpoint: str | None = None
     """OTLP over HTTP, such as `http://collector:4318/v1/traces`; unset: no traces."""
+    query: str | None = Field(default=None, pattern=r"^https?://[^@/]+(/[^@?#]*)?$")
+    """Where `crm trace` asks for spans: Jaeger's query service or Tempo, such as `http://jaeger-query:16686`."""
 
 
 class Serving(Frozen):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -35,6 +36,7 @@ class Window:
 
 
 EVER = Window()
+_TRACE = re.compile(r"[0-9a-f]{32}").fullmatch
 
 
 def time_of(event: dict[str, Any]) -> float:
@@ -77,6 +79,23 @@ def find(folder: Path, name: str) -> list[dict[str, Any]]:
     if not found:
         raise DataError(f"no event {name} in {folder}", "crm audit show; what was removed here is at the sink")
     return found
+
+
+def traced(folder: Path, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+    """The events of one trace, request or event, and the ids of their traces (32 hexadecimal digits).
+
+    Args:
+        folder: of the audit.
+        name: the id; one that is a trace's is itself among the traces, also where no event bears it.
+    """
+    found = [event for event in events(folder) if name in (event["id"], event["data"]["request"], _trace_of(event))]
+    traces = {trace for event in found if (trace := _trace_of(event))}
+    return found, sorted(traces | ({name} if _TRACE(name) else set()))
+
+
+def _trace_of(event: dict[str, Any]) -> str | None:
+    parent = event.get("traceparent")
+    return str(parent).split("-")[1] if parent else None
 
 
 def asked(

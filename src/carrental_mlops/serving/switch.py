@@ -31,7 +31,8 @@ from carrental_mlops.serving.telemetry import Metrics
 log = logging.getLogger("carrental_mlops.serving.switch")
 
 FILE = "CRM_SWITCH_FILE"
-"""Environment variable: the file; a ConfigMap mounted there in a cluster. Unset: `.crm/switch/switch.json`."""
+"""Environment variable: the file; unset: where the chart mounts the ConfigMap, else `.crm/switch/switch.json`."""
+MOUNTED = Path("/etc/crm/switch/switch.json")
 LOCAL = Path(".crm") / "switch" / "switch.json"
 To = Literal["rules", "previous", "constant"]
 
@@ -245,4 +246,6 @@ def _content(file: Path) -> bytes | OSError:
 
 def switch_file(root: Path) -> Path:
     """Where the service of the repo at `root` looks."""
-    return Path(os.environ[FILE]) if os.environ.get(FILE) else root / LOCAL
+    if named := os.environ.get(FILE):
+        return Path(named)
+    return MOUNTED if MOUNTED.parent.is_dir() else root / LOCAL

@@ -1,0 +1,67 @@
+"""`crm diagnose`: one page for three in the morning."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carrental_mlops.cli.lazy import verb
+from carrental_mlops.cli.options import Env, Json, Repo, Since
+
+if TYPE_CHECKING:
+    from carrental_mlops.deploy.diagnose import Page
+
+app = verb()
+
+
+@app.command(epilog="Example: crm diagnose fraud-payments --env prod --since 1h")
+def diagnose(
+    service: Annotated[str, typer.Argument(help="Its name, so that nobody reads the wrong page.")],
+    since: Since = None,
+    prometheus: Annotated[str | None, typer.Option(help="Its URL; default: `watch.prometheus`.")] = None,
+    env: Env = None,
+    as_json: Json = False,
+    repo: Repo = None,
+) -> None:
+    """What changed since the service was well (default: 1h ago), suspects by evidence, and the next command."""
+    from dataclasses import asdict
+
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.core.repo import open_repo
+    from carrental_mlops.deploy.looking import page_of
+    from carrental_mlops.errors import ConfigError
+
+    found = open_repo(repo, env)
+    if service != found.config.service:
+        what = f"this is the repo of {found.config.service}, not of {service}"
+        raise ConfigError(what, f"crm diagnose {found.config.service}, or cd into the other repo")
+    page = page_of(found, env, since or time.time() - 3600, prometheus)
+    if as_json:
+        show_json(asdict(page))
+    else:
+        _show(page, service)
+
+
+def _show(page: Page, service: str) -> None:
+    from carrental_mlops.cli.terminal import colour
+
+    typer.echo(colour(f"{service}, {page.since:%Y-%m-%d %H:%M} to {page.at:%H:%M} UTC", "bold"))
+    typer.echo("\nSuspects")
+    for n, one in enumerate(page.suspects[:6], 1):
+        typer.echo(f"{n}. {colour(one.what, 'red' if n == 1 else 'yellow')}\n   {one.evidence}\n   {one.command}")
+    if not page.suspects:
+        typer.echo("none: nothing that is measured has changed")
+    typer.echo("\nChanged since then")
+    for change in page.changes[:10]:
+        typer.echo(f"{change.at:%H:%M:%S}  {change.what}{f' ({change.by})' if change.by else ''}")
+    if not page.changes:
+        typer.echo("nothing that is recorded")
+    typer.echo("\nThen and now")
+    for figure in page.figures:
+        typer.echo(figure.said())
+    for text in page.unknown:
+        typer.echo(colour(f"not looked at: {text}", "yellow"))
+    if page.suspects:
+        typer.echo(f"\nNext: {page.suspects[0].command}")
