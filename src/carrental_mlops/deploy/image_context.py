@@ -47,7 +47,7 @@ def prepare(root: Path, bundle: Bundle, into: Path, further: Mapping[str, Bundle
 
 
 def bundles_into(folder: Path, bundle: Bundle, further: Mapping[str, Bundle]) -> None:
-    """Copy the service's bundle to `folder` (not there yet), and `further` ones by folder below it, each with its name."""
+    """Copy the service's bundle to `folder`, which is not there yet, and `further` ones by folder below it."""
     shutil.copytree(bundle.folder, folder)
     for name, beside in further.items():
         shutil.copytree(beside.folder, folder / name)

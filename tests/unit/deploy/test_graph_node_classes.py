@@ -256,9 +256,7 @@ def test_nodes_import_no_library_of_the_pipelines() -> None:
     assert done.stdout == "[]\n"
 
 
-def test_the_models_of_further_nodes_lie_in_the_services_bundle_and_answer_from_there(
-    root: Path, tmp_path: Path
-) -> None:
+def test_models_of_further_nodes_lie_in_the_services_bundle_and_answer_there(root: Path, tmp_path: Path) -> None:
     named = [
         {"name": "second", "kind": "model", "uses": "x:Y", "settings": {"version": 2}},
         {"name": "many", "kind": "model", "uses": "x:Y", "settings": {"versions": "payments-fr=3, payments-it=3"}},
