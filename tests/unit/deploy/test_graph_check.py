@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from carrental_mlops.deploy.graph_check import check_graph, check_manifests, check_nodes
+from carrental_mlops.deploy.shapes import graph_of
 from carrental_mlops.errors import ConfigError
 
 CONFIG = """\
@@ -121,3 +122,13 @@ def test_a_route_to_a_child_that_is_not_there_is_refused(tmp_path: Path) -> None
     second = f"name: b, kind: model, uses: '{OURS}:OneModel'"
     with pytest.raises(ConfigError, match="`new` goes to child 2"):
         check_nodes(repo(tmp_path, route, second))
+
+
+def test_the_example_of_the_how_to_page_is_accepted(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "how-to" / "graphs.md"
+    example = page.read_text(encoding="utf-8").split("```yaml\n")[1].partition("```")[0]
+    root = repo(tmp_path)
+    (root / "config" / "crm.yaml").write_text(CONFIG.partition("deploy:")[0] + example)
+    config = check_nodes(root)
+    graph = graph_of(config.deploy, config.service).model_dump()
+    assert check_graph(graph) == ("features", "mean", "payments", "cautious")
