@@ -41,6 +41,7 @@ _NOUNS = {
     "audit": ("app", "What was answered: show, get, ship, prune."),
     "replay": ("app", "Past decisions made again by another model version."),
     "report": ("app", "Reports of past trainings."),
+    "watch": ("app", "What an on-call engineer gets: alerts, rules, runbook, dashboard."),
     "infra": ("app", "What a service needs on AWS: plan, apply, destroy, cost."),
     "doctor": ("app", "What is missing here, and the command that mends it."),
     "version": ("app", "Print the installed version."),
