@@ -13,7 +13,9 @@ import pytest
 from mesh_running import Mesh, Version, mesh, missing
 
 from carrental_mlops.config.deploy import RolloutPlan
+from carrental_mlops.deploy import promotion
 from carrental_mlops.deploy.journal import Journal
+from carrental_mlops.deploy.prometheus import Prometheus
 from carrental_mlops.deploy.promotion import Outcome, Rollout
 from carrental_mlops.errors import ConfigError, PlatformError
 
@@ -32,7 +34,7 @@ def rollout(running: Mesh, folder: Path, minutes: float = 3, steps: tuple[int, .
     plan = RolloutPlan(kind="canary", steps=steps, step_minutes=minutes)
     journal = Journal(folder, "releases/", "prod")
     file = folder / "rollout.json"
-    return Rollout(file, running.traffic, running.prometheus, LABELS, plan, journal, say=print, look_s=2)
+    return Rollout(file, running.traffic, running.prometheus, LABELS, plan, journal, look_s=2)
 
 
 def went_back(running: Mesh, folder: Path, outcome: Outcome) -> str:
@@ -43,7 +45,6 @@ def went_back(running: Mesh, folder: Path, outcome: Outcome) -> str:
     assert not (folder / "rollout.json").exists()
     last = Journal(folder, "releases/", "prod").entries()[-1]
     assert (last.kind, last.release, last.by) == ("rollout.rolled_back", "prod-7", "ann")
-    print(f"off after {outcome.seconds:.0f} s: {outcome.reasons}")
     return "; ".join(outcome.reasons)
 
 
@@ -113,13 +114,13 @@ def test_a_killed_rollout_goes_on_where_it_stood_and_another_release_waits(runni
 def test_a_rollout_that_nobody_can_watch_goes_back(
     running: Mesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from carrental_mlops.deploy import promotion
-    from carrental_mlops.deploy.prometheus import Prometheus
-
     monkeypatch.setattr(promotion, "_BLIND_S", 5.0)
     with running.canary(Version()):
         blind = rollout(running, tmp_path, steps=(25,))
-        blind.say = lambda text: (
-            setattr(blind, "prometheus", Prometheus("http://127.0.0.1:9")) if "left" in text else None
-        )
+
+        def lose_it(text: str) -> None:
+            if "left" in text:
+                blind.prometheus = Prometheus("http://127.0.0.1:9")
+
+        blind.say = lose_it
         assert "nobody could watch it" in went_back(running, tmp_path, blind.run("prod-7", "ann"))
