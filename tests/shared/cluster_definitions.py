@@ -9,6 +9,7 @@ rule, that the traffic of predictors sums to 100.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,23 +18,25 @@ import yaml
 from control_plane import BINARIES, ControlPlane
 
 _Schema = dict[str, Any]
-NAMES = (
-    "prometheus-operator",
-    "gateway-api",
-    "keda",
-    "external-secrets",
-    "secrets-store",
-    "istio",
-    "emissary",
-    "kserve",
-)
+KINDS = {
+    "prometheus-operator": ("Alertmanager", "AlertmanagerConfig", "PodMonitor", "Prometheus", "PrometheusRule",
+                            "ServiceMonitor"),
+    "gateway-api": ("Gateway", "GatewayClass", "HTTPRoute", "ReferenceGrant"),
+    "keda": ("ScaledObject", "TriggerAuthentication"),
+    "external-secrets": ("ClusterSecretStore", "ExternalSecret", "SecretStore"),
+    "secrets-store": ("SecretProviderClass",),
+    "istio": ("DestinationRule", "Gateway", "VirtualService"),
+    "emissary": ("Mapping",),
+    "kserve": ("InferenceService",),
+}  # fmt: skip
+"""Of each project, what a release or what surrounds it may use; a folder of `make control-plane` holds more."""
 _NODE_DEPTH = 6
 """Levels of a graph; a structural schema cannot refer to itself."""
 
 
 def absent() -> list[str]:
     """Names of projects whose definitions are not in the folder of the binaries."""
-    return [name for name in NAMES if not (BINARIES / "crds" / name).is_dir()]
+    return [name for name in KINDS if not (BINARIES / "crds" / name).is_dir()]
 
 
 def seldon_chart() -> Path | None:
@@ -50,12 +53,12 @@ _Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.val
 
 
 def apply_definitions(plane: ControlPlane) -> list[str]:
-    """Apply every definition there is, server-side; the names (`<plural>.<group>`) that the cluster then serves.
+    """Apply the definitions of `KINDS` and Seldon's; the names (`<plural>.<group>`) that the cluster then serves.
 
     Raises:
         AssertionError: The cluster refused one, or does not serve it within 60 s.
     """
-    found = [definition for name in NAMES for definition in _of_module(name)]
+    found = [definition for name in KINDS for definition in _of_module(name)]
     found.append(_of_chart(chart) if (chart := seldon_chart()) else seldon_stand_in(plane))
     answer = plane.apply(found)
     assert answer.returncode == 0, answer.stderr
@@ -66,8 +69,9 @@ def apply_definitions(plane: ControlPlane) -> list[str]:
 
 def _of_module(name: str) -> list[_Schema]:
     files = sorted((BINARIES / "crds" / name).glob("*.yaml"))
-    loaded = [one for file in files for one in yaml.load_all(file.read_text(), _Loader)]
-    return [_unconverted(one) for one in loaded if one and one.get("kind") == "CustomResourceDefinition"]
+    wanted = re.compile(rf"^    kind: ({'|'.join(KINDS[name])})$", re.MULTILINE)
+    texts = [text for file in files for text in file.read_text().split("\n---\n") if wanted.search(text)]
+    return [_unconverted(yaml.load(text, _Loader)) for text in texts]
 
 
 def _unconverted(definition: _Schema) -> _Schema:
