@@ -189,6 +189,7 @@ def _labels(config: RepoConfig, env: str) -> dict[str, str]:
         "crm.carrental/owner": _label(config.owner),
         "crm.carrental/cost-centre": _label(config.deploy.cost_centre or "unset"),
         "crm.carrental/tier": str(config.tier),
+        "crm.carrental/data-class": config.deploy.data_class,
     }
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from lupa import LuaRuntime
 from watched import config, said, tool
 
 from carrental_mlops.assets import asset_dir
@@ -135,6 +136,26 @@ def test_personal_data_is_kept_shortest() -> None:
     for kind in ("logs", "audit"):
         days = wanted["retentionDays"][kind]
         assert days["personal"] == min(days.values())
+
+
+@pytest.mark.parametrize(
+    ("tag", "pod", "index"),
+    [
+        ("pods.x", {"namespace_name": "models", "labels": {"crm.carrental/data-class": "internal"}}, "logs-internal"),
+        ("pods.x", {"namespace_name": "models", "labels": {"crm.carrental/data-class": "secret"}}, "logs-personal"),
+        ("pods.x", {"namespace_name": "models", "labels": {}}, "logs-personal"),
+        ("pods.x", {"namespace_name": "kube-system"}, "cluster-internal"),
+        ("pods.x", {"namespace_name": "ingress"}, "cluster-internal"),
+        ("pods.x", None, "logs-personal"),
+        ("events", None, "cluster-internal"),
+    ],
+)
+def test_a_line_goes_to_the_index_of_its_data_class(tag: str, pod: dict[str, Any] | None, index: str) -> None:
+    lua = LuaRuntime()
+    lua.execute((CHART / "files" / "index.lua").read_text())
+    record = lua.table_from({"kubernetes": pod} if pod else {}, recursive=True)
+    _, _, changed = lua.globals().index(tag, 0, record)
+    assert changed["index"] == index
 
 
 def test_logs_go_to_opensearch_over_verified_tls() -> None:
