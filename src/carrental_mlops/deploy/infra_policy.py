@@ -31,6 +31,8 @@ HOLDS_DATA = (
 _POLICIES = ("policy", "assume_role_policy", "access_policies", "policy_document")
 _NO_RESOURCE = {"ecr:GetAuthorizationToken"}
 """Actions that take no other resource than `*`."""
+_TOLD_BACK = ("aws_s3_bucket", "aws_sns_topic")
+"""Types that AWS tells a policy of which stands in a resource of its own."""
 _OWN = ("aws_kms_key", "aws_s3_bucket_policy")
 """Types whose policy is about the resource that it hangs on, so that `*` there is not everything."""
 _VALUES: Mapping[str, tuple[tuple[str, Any], ...]] = {
@@ -147,7 +149,7 @@ def _open_doors(found: Sequence[Planned]) -> Iterator[Finding]:
 def _policies(found: Sequence[Planned]) -> Iterator[Finding]:
     for one in found:
         for name in _POLICIES:
-            if one.unknown.get(name) is True:
+            if one.unknown.get(name) is True and one.type not in _TOLD_BACK:
                 yield Finding("policy-unseen", one.address, f"`{name}` is known only after the apply: make it of names")
             for statement in _statements(one.after.get(name)):
                 yield from _statement(one, statement)

@@ -24,8 +24,8 @@ _UNVERIFIED = {
 """Parameters of a URL that turn verification off."""
 _INSIDE = re.compile(r"(^|\.)(localhost|svc|svc\.cluster\.local|cluster\.local)$|^127\.|^\[?::1\]?$")
 _URL = re.compile(r"^[a-z][a-z0-9+.]*://", re.IGNORECASE)
-_MESHED = ("deploy.autoscale.prometheus", "serving.traces.endpoint")
-"""Asked inside the cluster for figures and traces alone, where the mesh encrypts."""
+_MESHED = ("deploy.autoscale.prometheus", "serving.traces.endpoint", "watch.")
+"""Keys, or beginnings of keys, that stand for figures and traces alone: plain is allowed inside the cluster."""
 
 
 def plain_urls(config: RepoConfig, env: str) -> list[Finding]:
@@ -66,7 +66,7 @@ def _wrong(key: str, url: str) -> str | None:
     split = urlsplit(url)
     scheme = split.scheme.lower().partition("+")[0]
     asked = {name.lower(): values[-1].lower() for name, values in parse_qs(split.query).items()}
-    if key in _MESHED and _INSIDE.search(_host(url)):
+    if key.startswith(_MESHED) and _INSIDE.search(_host(url)):
         return None
     if scheme in _PLAIN:
         return f"is plain; write {_PLAIN[scheme]}://"

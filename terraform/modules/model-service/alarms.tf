@@ -110,7 +110,7 @@ resource "aws_budgets_budget" "this" {
 
   cost_filter {
     name   = "TagKeyValue"
-    values = ["user:service$${var.service}"]
+    values = [format("user:service$%s", var.service)]
   }
 
   dynamic "notification" {

@@ -120,6 +120,11 @@ run "the_budget_tells_before_it_is_spent" {
     condition     = toset([for n in aws_budgets_budget.this.notification : "${n.notification_type} ${n.threshold}"]) == toset(["ACTUAL 80", "FORECASTED 100"])
     error_message = "Nobody is told in time."
   }
+
+  assert {
+    condition     = toset(one(aws_budgets_budget.this.cost_filter).values) == toset(["user:service$fraud-payments"])
+    error_message = "The budget counts something else than this service."
+  }
 }
 
 run "a_region_outside_the_european_union_is_refused" {
