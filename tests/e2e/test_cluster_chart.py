@@ -11,6 +11,9 @@ from cluster_releases import SERVICE, Case, objects, supported
 from control_plane import ControlPlane, missing
 from operator_stand_in import OperatorStandIn
 
+from carrental_mlops.assets import asset_dir
+from carrental_mlops.deploy.helm import render
+
 pytestmark = pytest.mark.e2e
 CASES = tuple(supported())
 RUN = tuple(case for case in CASES if case.rollout in ("direct", "canary"))
@@ -56,6 +59,20 @@ def test_the_server_takes_every_field_in_every_environment(
 def test_the_server_takes_every_field_of_an_option(plane: ControlPlane, definitions: list[str], option: str) -> None:
     namespace = plane.namespace("models", restricted=True)
     _apply(plane, objects(SELDON.config(*OPTIONS[option], namespace=namespace)), dry_run=True)
+
+
+def test_the_server_takes_every_field_of_the_platform_chart(plane: ControlPlane, definitions: list[str]) -> None:
+    namespace = plane.namespace("monitoring")
+    teams = {"risk-ds": {"pager": "pagerduty", "chat": "#risk", "mail": "risk-ds@example.com"}}
+    values = {"alertmanager": {"teams": teams}, "bootstrap": {"image": f"python@sha256:{'a' * 64}"}}
+    made = render(values, "platform", namespace, asset_dir("helm") / "platform")
+    assert {one["kind"] for one in made} >= {"ConfigMap", "Secret"}
+    _apply(plane, [_in(namespace, one) for one in made], dry_run=True)
+
+
+def _in(namespace: str, made: dict[str, Any]) -> dict[str, Any]:
+    """As Helm does with an object that names no namespace."""
+    return {**made, "metadata": {"namespace": namespace, **made["metadata"]}}
 
 
 @pytest.mark.skipif(missing("kube-controller-manager", "kube-scheduler", "kwok") is not None,
