@@ -118,6 +118,7 @@ def check_nodes(root: Path, env: str | None = None, sets: tuple[str, ...] = ()) 
     from carrental_mlops.serving.nodes.opening import node_class, place_of, settings_of
 
     taken: dict[str, str] = {config.service: "the service"}
+    transformers = any(node.kind == "transformer" for node in config.deploy.nodes)
     models = 1 + sum(node.kind == "model" for node in config.deploy.nodes)
     for number, named in enumerate(config.deploy.nodes):
         place = place_of(section, number)
@@ -133,6 +134,9 @@ def check_nodes(root: Path, env: str | None = None, sets: tuple[str, ...] = ()) 
         if named.kind == "transformer" and config.serving.features.source != "request":
             what = f"{place}: behind `{named.name}`, the model would read stored features itself"
             raise ConfigError(what, "set serving.features.source: request, so that it takes those of the transformer")
+        if named.kind == "explainer" and transformers and getattr(settings, "source", "store") is None:
+            what = f"{place}: the transformer reads the stored features, and `{named.name}` would explain without them"
+            raise ConfigError(what, "settings: {source: store}")
         if named.kind in _HOLDS:
             _HOLDS[named.kind](settings, models, place)
     return config

@@ -117,6 +117,14 @@ def test_a_node_that_cannot_be_is_refused_at_its_line(tmp_path: Path, line: str,
     assert "config/crm.yaml:11" in refused.value.what and what in refused.value.what and mend in refused.value.fix
 
 
+def test_an_explainer_that_would_explain_without_the_transformers_features_is_refused(tmp_path: Path) -> None:
+    transformer = f"name: f, kind: transformer, uses: '{OURS}:FeatureTransformer'"
+    explainer = f"name: e, kind: explainer, uses: '{OURS}:ShapExplainer'"
+    root = repo(tmp_path, transformer, explainer)
+    with pytest.raises(ConfigError, match="would explain without them"):
+        check_nodes(root, sets=("serving.features.source=request",))
+
+
 def test_a_route_to_a_child_that_is_not_there_is_refused(tmp_path: Path) -> None:
     route = f"name: r, kind: router, uses: '{OURS}:HeaderRouter', settings: {{header: x, routes: 'new=2'}}"
     second = f"name: b, kind: model, uses: '{OURS}:OneModel'"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from graph_processes import Index, NodeThread, graph_repo, nodes, payment
+from graph_processes import Index, NodeThread, Unit, Wiring, graph_repo, nodes, payment
 from prometheus_client import CollectorRegistry
 from service_process import free_port
 
@@ -280,3 +280,17 @@ def test_models_of_further_nodes_lie_in_the_services_bundle_and_answer_there(roo
         for node, model, version in asked_of:
             status, told = running[node].ask("POST", f"/v2/models/{model}/infer", payment(1))
             assert status == 200 and json.loads(told)["model_version"] == version
+
+
+def test_an_explainer_beside_a_transformer_reads_the_stored_features_itself(tmp_path: Path) -> None:
+    root = graph_repo(tmp_path / "repo")
+    text = (root / "config" / "crm.yaml").read_text().replace("features: {budget", "features: {source: request, budget")
+    text = text.replace(':ShapExplainer"}', ':ShapExplainer", settings: {source: store}}')
+    (root / "config" / "crm.yaml").write_text(text)
+    with nodes(root, ["features", "payments", "explain"], NodeThread) as running:
+        told = json.loads(running["explain"].ask("POST", "/v2/models/explain/explain", payment(4))[1])
+        outputs = {tensor["name"]: tensor["data"][0] for tensor in told["outputs"]}
+        graph = Unit("features", "TRANSFORMER", (Unit("payments", "MODEL"),))
+        answer = Wiring(graph, running).predict(payment(4))[1]
+        assert outputs["score"] == answer["outputs"][0]["data"][0]
+        assert outputs["customer_history__amount_eur_mean_7d"] != 0

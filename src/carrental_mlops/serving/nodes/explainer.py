@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from carrental_mlops.errors import ConfigError
 from carrental_mlops.integrations.shap import tree_explanation
 from carrental_mlops.serving import protocol
 from carrental_mlops.serving.app import Reply
-from carrental_mlops.serving.load import Bundle, service_of, signature_of
+from carrental_mlops.serving.load import Bundle, service_of
 from carrental_mlops.serving.nodes.base import Asked, Node, Place, reply
 from carrental_mlops.serving.online import open_reader
 from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.signature import Signature
 from carrental_mlops.serving.telemetry import Metrics
 
 
@@ -27,15 +28,17 @@ class ShapExplainer(Node):
 
     Exact Shapley values by LightGBM (`pred_contrib`). With the output `base` they add up to the model's raw score,
     before calibration; `score` is the probability that the service answers. Stored features are read as the service
-    reads them. Nothing is decided or audited here.
+    reads them, or in place of its transformer. Nothing is decided or audited here.
     """
 
     kind = "explainer"
     calls = ("explain", "infer")
 
     class Settings(Frozen):
-        """How much at once."""
+        """Where the stored features are, and how much at once."""
 
+        source: Literal["store", "server"] | None = None
+        """As of `serving.features`, where that says `request` because a transformer reads them; unset: as that says."""
         max_rows: int = 100
         """Most rows of one request; one takes up to some milliseconds."""
 
@@ -50,11 +53,14 @@ class ShapExplainer(Node):
                 "take the explainer out of deploy.nodes",
             )
         self._identity, self._service = bundle.identity, service(self._model)
-        self._signature = signature_of(service, config)
+        policy = config.serving.features
+        if settings.source:
+            policy = policy.model_copy(update={"source": settings.source})
+        stored = service.feature_set.stored_columns() if policy.source == "request" else ()
+        self._signature = Signature(service.schema, stored, without=(config.columns.label,))
         known = bundle.identity
         self._metrics = Metrics(known.name, known.version, known.digest)
         self._reader = None
-        policy = config.serving.features
         if policy.source != "request" and service.feature_set.references():
             if bundle.online is None:
                 what = f"node `{place.name}`: {bundle.folder} names no online store"
