@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -37,6 +38,18 @@ deploy:
       approver: ["project_path:ds/fraud-payments-approvals:ref_type:branch:ref:main"]
       deployer: ["project_path:ds/fraud-payments-releases:ref_type:branch:ref:main"]
 """
+_LOG_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "logging.s3.amazonaws.com"},
+            "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::carrental-staging-access-logs/*",
+            "Condition": {"StringEquals": {"aws:SourceAccount": ACCOUNT}},
+        }
+    ],
+}
 _OVERRIDE = """
 terraform {
   backend "s3" {
@@ -118,6 +131,7 @@ def repo_for(env: dict[str, str], folder: Path) -> Path:
     s3 = client(env, "s3")
     for name in ("carrental-staging-terraform-state", "carrental-staging-access-logs"):
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_policy(Bucket="carrental-staging-access-logs", Policy=json.dumps(_LOG_POLICY))
     root = new_repo("fraud-realtime", {}, folder).path
     overlay = root / "config" / "staging.yaml"
     given = yaml.safe_load(overlay.read_text())
