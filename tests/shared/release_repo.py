@@ -74,7 +74,13 @@ def repo_at(root: Path, versions: int = 2) -> Path:
 
 
 def deploys_to(root: Path, namespace: str, env: str = "prod", **deploy: Any) -> None:
-    """Let `env` deploy into `namespace`; `deploy`: further keys of that section."""
+    """Let `env` deploy into `namespace` at once, with no canary; `deploy`: further keys of that section."""
     overlay = yaml.safe_load((EXAMPLE / "config" / f"{env}.yaml").read_text())
-    section = {**overlay.get("deploy", {}), "namespace": namespace, "image": IMAGE, **deploy}
+    section = {
+        **overlay.get("deploy", {}),
+        "namespace": namespace,
+        "image": IMAGE,
+        "rollout": {"kind": "direct"},
+        **deploy,
+    }
     (root / "config" / f"{env}.yaml").write_text(yaml.safe_dump({**overlay, "deploy": section}))
