@@ -16,6 +16,10 @@ locals {
     { Sid = "LogInToRegistry", Effect = "Allow", Action = ["ecr:GetAuthorizationToken"], Resource = ["*"] }, # it takes no other resource
   ]
 
+  find_cluster = [
+    { Sid = "FindCluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = ["arn:aws:eks:${var.region}:${local.account}:cluster/${var.cluster_name}"] },
+  ]
+
   role_statements = {
     reader = concat(local.read, local.images, [
       {
@@ -30,7 +34,7 @@ locals {
     ])
     approver = concat(local.read, [
       { Sid = "WriteApprovals", Effect = "Allow", Action = ["s3:PutObject"], Resource = ["${local.bucket_arn}/approvals/*"] },
-    ])
+    ], local.find_cluster)
     deployer = concat(local.read, local.images, [
       { Sid = "WriteReleases", Effect = "Allow", Action = ["s3:PutObject"], Resource = ["${local.bucket_arn}/releases/*"] },
       {
@@ -39,8 +43,7 @@ locals {
         Action   = ["ecr:InitiateLayerUpload", "ecr:UploadLayerPart", "ecr:CompleteLayerUpload", "ecr:PutImage"]
         Resource = [local.repository]
       },
-      { Sid = "FindCluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = ["arn:aws:eks:${var.region}:${local.account}:cluster/${var.cluster_name}"] },
-    ])
+    ], local.find_cluster)
   }
 }
 
