@@ -12,6 +12,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -67,11 +68,15 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command in (("init", "--quiet"), ("add", "."), ("commit", "--quiet", "--message", "all")):
         run(*git, *command, cwd=root)
     bundle(root / ".crm" / "bundle")
+    uv = Path(sys.executable).with_name("uv")
+    run(uv, "build", "--wheel", "--quiet", "--out-dir", root / ".crm" / "wheel", Path(__file__).parents[2])
     return root
 
 
 def build(repo: Path, base: str, *more: str, **env: str) -> dict[str, str]:
-    command = (CRM, "image", "build", "--bundle", ".crm/bundle", "--build-arg", f"BASE={base}", "--json", *more)
+    (wheel,) = (repo / ".crm" / "wheel").glob("*.whl")
+    made_of = ("--bundle", ".crm/bundle", "--wheel", str(wheel), "--build-arg", f"BASE={base}")
+    command = (CRM, "image", "build", *made_of, "--json", *more)
     told: dict[str, str] = json.loads(run(*command, cwd=repo, **env))
     return told
 

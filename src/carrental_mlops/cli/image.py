@@ -30,6 +30,9 @@ def build(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="BASE, UV_DEFAULT_INDEX, PIP_INDEX_URL; repeatable.")
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="A fetched model; the registry is not asked.")] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="Of carrental-mlops, where no index has it; default: what crm runs from.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be built.")] = False,
     env: Env = None,
     sets: Sets = None,
@@ -44,7 +47,7 @@ def build(
     from carrental_mlops.orchestration import service
 
     found = open_repo(repo, env, sets or ())
-    wanted = Wanted(tag, push, _pairs(build_arg or ()))
+    wanted = Wanted(tag, push, _pairs(build_arg or ()), wheel)
     served = service.bundle_at(found, bundle) if bundle else service.make_bundle(found, version)
     order = order_of(found, served, wanted)
     if dry_run:

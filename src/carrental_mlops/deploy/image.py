@@ -33,6 +33,8 @@ class Wanted:
     """Default: `<model version>-<commit>`."""
     push: bool = False
     build_args: Mapping[str, str] = field(default_factory=dict)
+    wheel: Path | None = None
+    """Of this package; None for that which `crm` runs from, where no index has it."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ def order_of(repo: ModelRepo, bundle: Bundle, wanted: Wanted) -> Order:
     }
     repository = config.deploy.image or f"localhost/{config.service}"
     kept = repo.root / FOLDER / tag
-    return Order(Path(), CONTAINER_FILE, repository, tag, wanted.push, kept, labels, dict(wanted.build_args))
+    return Order(
+        Path(), CONTAINER_FILE, repository, tag, wanted.push, kept, labels, dict(wanted.build_args), wanted.wheel
+    )
 
 
 def build_image(
@@ -107,7 +111,7 @@ def build_image(
     """
     with tempfile.TemporaryDirectory(prefix="crm-context-") as scratch:
         say("context: code, requirements, model")
-        context = prepare(repo.root, bundle, Path(scratch), further)
+        context = prepare(repo.root, bundle, Path(scratch), further, order.wheel)
         say(f"{builder.name}: {order.name}")
         digest = build(builder, replace(order, context=context))
     reference = f"{order.repository}@{digest}"

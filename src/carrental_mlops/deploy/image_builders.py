@@ -33,6 +33,8 @@ class Order:
     """Folder that gets the image, as an OCI layout or archive, where it is not pushed."""
     labels: Mapping[str, str] = field(default_factory=dict)
     build_args: Mapping[str, str] = field(default_factory=dict)
+    wheel: Path | None = None
+    """Of this package, for the context; None for that which `crm` runs from, where no index has it."""
 
     @property
     def name(self) -> str:

@@ -18,7 +18,13 @@ REQUIREMENTS = Path("requirements") / "serving.txt"
 _CODE = ("config", "src")
 
 
-def prepare(root: Path, bundle: Bundle, into: Path, further: Mapping[str, Bundle] = MappingProxyType({})) -> Path:
+def prepare(
+    root: Path,
+    bundle: Bundle,
+    into: Path,
+    further: Mapping[str, Bundle] = MappingProxyType({}),
+    wheel: Path | None = None,
+) -> Path:
     """`into`, holding what Dockerfile.serving copies; modes are the same on every machine.
 
     Args:
@@ -26,6 +32,7 @@ def prepare(root: Path, bundle: Bundle, into: Path, further: Mapping[str, Bundle
         bundle: the model that is baked in.
         into: an empty folder.
         further: bundles of further nodes, by folder below that of `bundle`.
+        wheel: of this package; None for that which `crm` runs from, where no index has it.
 
     Raises:
         ConfigError: the repo has no Dockerfile.serving or no requirements for the service.
@@ -39,7 +46,10 @@ def prepare(root: Path, bundle: Bundle, into: Path, further: Mapping[str, Bundle
     bundles_into(into / "bundle", bundle, further)
     wheels = into / "wheels"
     wheels.mkdir()
-    wheel_into(wheels)
+    if wheel is None:
+        wheel_into(wheels)
+    else:
+        shutil.copyfile(wheel, wheels / wheel.name)
     (wheels / "README").write_text("Wheels that no index has.\n")
     for path in sorted(into.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
