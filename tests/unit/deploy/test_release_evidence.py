@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from release_repo import SLO, load_test
-from releases import NOON, release
+from releases import NOON
 
 from carrental_mlops.config.models import Slo
 from carrental_mlops.deploy.evidence import WAIVERS, gate_evidence, load_test_evidence, refusals, waivers
 from carrental_mlops.deploy.release import Evidence, ModelRef, Waiver
-from carrental_mlops.deploy.release_store import tag_model
 from carrental_mlops.errors import ConfigError, DataError
-from carrental_mlops.integrations.mlflow import Registry
+from carrental_mlops.integrations.mlflow import RegisteredModel
 
 MODEL = ModelRef(name="fraud", version="3", digest="c" * 64)
 
@@ -56,20 +54,15 @@ def test_a_summary_cut_short_is_no_evidence_and_an_error_where_it_was_named(tmp_
         load_test_evidence(tmp_path, SLO, MODEL, [path])
 
 
-def test_the_gate_of_a_registered_version_is_evidence_and_the_release_is_tagged_on_it(tmp_path: Path) -> None:
-    (tmp_path / "model").mkdir()
-    (tmp_path / "model" / "m.txt").write_text("m")
-    registry = Registry(f"sqlite:///{tmp_path}/.crm/mlflow.db", "fraud-payments")
-    tags = {"gate": json.dumps(["met: roc_auc is 0.9; it must be at least 0.8"]), "crm.mlflow_run_id": "r1"}
-    version = registry.register(tmp_path / "model", "e" * 64, "training-1", tags, {"roc_auc": 0.9})
-    found = gate_evidence(registry.version(version))
-    assert found is not None and found.passed and found.file == "runs:/r1" and found.model_digest == "e" * 64
-    assert abs((found.at - datetime.now(UTC)).total_seconds()) < 600
-    tag_model(registry, release("prod-4", version))
-    kept = json.loads(registry.version(version).tags["crm.release.prod-4"])
-    assert kept["image"] == release().image
-    with pytest.raises(ConfigError, match="no version 9"):
-        tag_model(registry, release("prod-4", "9"))
+def test_the_gate_of_a_version_is_evidence_and_one_without_rules_or_cut_short_is_none() -> None:
+    def version(gate: str) -> RegisteredModel:
+        return RegisteredModel("3", "e" * 64, "training-1", {"gate": gate, "crm.mlflow_run_id": "r1"}, {}, 1e9)
+
+    found = gate_evidence(version('["met: a", "met: b"]'))
+    assert found is not None and found.passed and found.file == "runs:/r1" and found.at.year == 2001
+    found = gate_evidence(version('["met: a", "not met: b"]'))
+    assert found is not None and not found.passed
+    assert [gate_evidence(version(gate)) for gate in ("[]", '["met: a', '"met"')] == [None, None, None]
 
 
 EARLY = Evidence(kind="gate", passed=True, at=NOON, model_digest="c" * 64)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import socket
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from releases import release
 
 from carrental_mlops.core import Context, Dataset
+from carrental_mlops.deploy.evidence import gate_evidence
+from carrental_mlops.deploy.release_store import tag_model
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.integrations.mlflow import Registry, Tracker, find_run, registry_for, runs, tracking_uri
 from carrental_mlops.integrations.mlflow_client import client_for
@@ -51,6 +56,17 @@ def test_a_registered_model_is_the_challenger_and_nobody_is_champion(registry: R
     assert found.tags["pipeline"] == "training"
     assert found.metrics == {"auc": 0.9}
     assert registry.champion() is None
+
+
+def test_a_release_is_written_on_the_version_of_its_model(registry: Registry, root: Path) -> None:
+    version = registry.register(_model(root), "d1", "run-1", {"gate": '["met: auc is 0.9"]'}, {})
+    tag_model(registry, release("prod-4", version))
+    found = registry.version(version)
+    assert json.loads(found.tags["crm.release.prod-4"])["image"] == release().image
+    gate = gate_evidence(found)
+    assert gate is not None and gate.passed and abs((gate.at - datetime.now(UTC)).total_seconds()) < 600
+    with pytest.raises(ConfigError, match="no version 9"):
+        tag_model(registry, release("prod-4", "9"))
 
 
 def test_an_empty_registry_has_no_versions(registry: Registry) -> None:
