@@ -77,7 +77,7 @@ class RolloutPlan(Frozen):
     """How long each weight is watched (minutes)."""
     share: Percent = 50
     """Of requests that go to the new release (ab, percent)."""
-    header: str | None = None
+    header: str | None = Field(default=None, pattern=r"^[A-Za-z0-9-]+$")
     """Requests whose header of this name is `new` go to the new release, instead of by share (ab)."""
     max_error_rate: float = Field(default=0.01, ge=0, le=1)
     """Most additional errors of a canary over the champion, share of its answers (fraction)."""
@@ -97,9 +97,11 @@ class Route(Frozen):
     """How requests reach the service from outside its namespace."""
 
     by: Literal["istio", "ambassador", "gateway", "none"] = "none"
-    host: str | None = None
+    host: str | None = Field(default=None, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
     """Host name that is asked."""
-    gateway: str | None = None
+    gateway: str | None = Field(
+        default=None, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(/[a-z0-9]([-a-z0-9]*[a-z0-9])?)?$"
+    )
     """`namespace/name` of the Istio gateway or Gateway API gateway."""
 
     @model_validator(mode="after")
