@@ -9,11 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carrental_mlops.config import RepoConfig, load
 from carrental_mlops.config.reader import repo_config
 from carrental_mlops.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from carrental_mlops.serving.nodes import Node
 
 TYPES = ("MODEL", "TRANSFORMER", "OUTPUT_TRANSFORMER", "COMBINER", "ROUTER")
 """Of Seldon's predictive units, those that do something."""
@@ -115,31 +118,42 @@ def check_nodes(root: Path, env: str | None = None, sets: tuple[str, ...] = ()) 
     config = repo_config(section)
     if not config.deploy.nodes:
         return config
-    from carrental_mlops.serving.nodes.opening import node_class, place_of, settings_of
+    from carrental_mlops.serving.nodes.opening import class_of, place_of, settings_of
 
     taken: dict[str, str] = {config.service: "the service"}
-    transformers = any(node.kind == "transformer" for node in config.deploy.nodes)
-    models = 1 + sum(node.kind == "model" for node in config.deploy.nodes)
+    classes: list[type[Node]] = []
     for number, named in enumerate(config.deploy.nodes):
         place = place_of(section, number)
         if named.name in taken:
             what = f"{place}: the name `{named.name}` is there twice, at {taken[named.name]} too"
             raise ConfigError(what, "give each node a name of its own, other than the service's")
         taken[named.name] = place
-        found = node_class(root, named.uses, place)
-        if found.kind != named.kind:
-            what = f"{place}: `{named.uses}` is a {found.kind}, `kind` says {named.kind}"
-            raise ConfigError(what, f"kind: {found.kind}")
-        settings = settings_of(found, named, place)
-        if named.kind == "transformer" and config.serving.features.source != "request":
-            what = f"{place}: behind `{named.name}`, the model would read stored features itself"
-            raise ConfigError(what, "set serving.features.source: request, so that it takes those of the transformer")
-        if named.kind == "explainer" and transformers and getattr(settings, "source", "store") is None:
-            what = f"{place}: the transformer reads the stored features, and `{named.name}` would explain without them"
-            raise ConfigError(what, "settings: {source: store}")
+        classes.append(class_of(root, named, place))
+    models = 1 + sum(node.kind == "model" for node in config.deploy.nodes)
+    for named, found in zip(config.deploy.nodes, classes, strict=True):
+        settings = settings_of(found, named, taken[named.name])
         if named.kind in _HOLDS:
-            _HOLDS[named.kind](settings, models, place)
+            _HOLDS[named.kind](settings, models, taken[named.name])
+        _hold_features(config, found, settings, any(map(_adds_features, classes)), taken[named.name])
     return config
+
+
+def _adds_features(found: type[Node]) -> bool:
+    from carrental_mlops.serving.nodes import FeatureTransformer
+
+    return issubclass(found, FeatureTransformer)
+
+
+def _hold_features(config: RepoConfig, found: type[Node], settings: Any, transformed: bool, place: str) -> None:
+    """Stored features are read once: by the transformer, and by an explainer, which no transformer stands before."""
+    from carrental_mlops.serving.nodes import ShapExplainer
+
+    if _adds_features(found) and config.serving.features.source != "request":
+        what = f"{place}: behind the transformer, the model would read stored features itself"
+        raise ConfigError(what, "set serving.features.source: request, so that it takes those of the transformer")
+    if issubclass(found, ShapExplainer) and transformed and settings.source is None:
+        what = f"{place}: the transformer reads the stored features, and the explainer would explain without them"
+        raise ConfigError(what, "settings: {source: store}")
 
 
 def _hold_router(settings: Any, models: int, place: str) -> None:

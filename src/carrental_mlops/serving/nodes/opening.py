@@ -48,8 +48,20 @@ def node_class(root: Path, uses: str, place: str) -> type[Node]:
         classes = [known for known, value in vars(module).items() if isinstance(value, type)]
         raise ConfigError(f"{place}: `{module_name}` has no `{name}`", nearest(name, classes))
     if not (isinstance(found, type) and issubclass(found, Node) and getattr(found, "kind", None) in _BASES):
-        fix = "derive it from Transformer's, Combiner's or Router's class in carrental_mlops.serving.nodes"
+        fix = "derive it from Node, Combiner or Router of carrental_mlops.serving.nodes"
         raise ConfigError(f"{place}: `{uses}` is no node of an inference graph", fix)
+    return found
+
+
+def class_of(root: Path, named: Named, place: str) -> type[Node]:
+    """The class of a node of `deploy.nodes`.
+
+    Raises:
+        ConfigError: as `node_class`, and where it is of another kind.
+    """
+    found = node_class(root, named.uses, place)
+    if found.kind != named.kind:
+        raise ConfigError(f"{place}: `{named.uses}` is a {found.kind}, `kind` says {named.kind}", f"kind: {found.kind}")
     return found
 
 
@@ -102,9 +114,7 @@ def open_node(
     if name not in names:
         raise ConfigError(f"no node `{name}` in `deploy.nodes`", nearest(name, names))
     named, place = config.deploy.nodes[names.index(name)], place_of(section, names.index(name))
-    found = node_class(root, named.uses, place)
-    if found.kind != named.kind:
-        raise ConfigError(f"{place}: `{named.uses}` is a {found.kind}, `kind` says {named.kind}", f"kind: {found.kind}")
+    found = class_of(root, named, place)
     where = Place(root, config, name, CollectorRegistry(), bundle, predictor_host, env, sets)
     node = found(where, settings_of(found, named, place))
     door = None if found.own_door else door_of(root, config.serving.auth)
