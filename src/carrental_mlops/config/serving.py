@@ -50,9 +50,11 @@ class Audit(Frozen):
     folder: str = ".crm/audit"
     """Where it lies before it is shipped, relative to the repo."""
     sink: str | None = Field(default=None, pattern=r"^(https?://[^@/]+(/[^@]*)?|kafka://[^@/]+/[A-Za-z0-9._-]+)$")
-    """Where `crm audit ship` sends it: `http(s)://…` or `kafka://broker:port/topic`; unset: it stays in `folder`."""
+    """Where `crm audit ship` sends it: `http(s)://…`, `kafka://broker:port/topic`, or OpenSearch and Elasticsearch by
+    `https://…:9200/audit-personal/_bulk` (an index a day); unset: it stays in `folder`."""
     sink_secret_file: str | None = None
-    """A bearer token (http), or properties of the client as a JSON object, such as `sasl.password` (kafka)."""
+    """A bearer token (http), `USER:PASSWORD` (OpenSearch), or properties of the client as a JSON object, such as
+    `sasl.password` (kafka)."""
     segment_mb: int = Field(default=64, ge=1)
     """Size at which a file is closed and the next begun (MiB)."""
     segment_s: float = Field(default=60, gt=0)

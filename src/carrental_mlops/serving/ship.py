@@ -73,13 +73,13 @@ class HttpSink:
         """
         body = b"[" + b",".join(line.rstrip(b"\n") for line in lines) + b"]"
         try:
-            status = self._post(body)
+            status, _ = self._post(body)
         except (OSError, http.client.HTTPException) as error:
             raise PlatformError(f"{self._shown}: {error or type(error).__name__}", "is the sink up?", True) from None
         if not 200 <= status < 300:
             raise PlatformError(f"{self._shown} answered {status}", "see the log of the sink", True)
 
-    def _post(self, body: bytes) -> int:
+    def _post(self, body: bytes) -> tuple[int, bytes]:
         host, port = self._at.hostname or "", self._at.port
         if self._tls:
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -90,7 +90,8 @@ class HttpSink:
         try:
             path = (self._at.path or "/") + (f"?{self._at.query}" if self._at.query else "")
             connection.request("POST", path, body, self._headers)
-            return connection.getresponse().status
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         finally:
             connection.close()
 
@@ -139,6 +140,10 @@ def sink_of(root: Path, audit: Audit) -> Sink:
         if not fits_a_header(secret):
             what = f"{audit.sink_secret_file}: the token holds a character that no header may"
             raise ConfigError(what, "write one line of ASCII to it")
+        if audit.sink.endswith("/_bulk"):
+            from carrental_mlops.serving.sink_bulk import BulkSink
+
+            return BulkSink(audit.sink, secret or None)
         return HttpSink(audit.sink, secret or None)
     try:
         return KafkaSink(audit.sink, json.loads(secret or "{}"))
