@@ -57,13 +57,13 @@ def test_a_canary_that_fails_is_the_first_suspect_and_its_abort_the_next_command
     assert first["command"] == "crm promote --to local --abort"
 
 
-def test_a_switch_that_is_on_is_the_first_suspect_and_stands_among_the_changes(running: Mesh) -> None:
+def test_a_switch_that_is_on_is_a_suspect_and_stands_among_the_changes(running: Mesh) -> None:
     repo = running.folder / "champion"
     switch = [str(Path(sys.executable).with_name("crm")), "switch", "payments", "--to", "constant"]
     subprocess.run([*switch, "--reason", "a test", "--until", "1h"], cwd=repo, check=True)
     time.sleep(4)
     found = page(running, time.time() - 30)
-    assert found["suspects"][0]["what"] == "not the model answers but constant: a switch is on"
+    assert "not the model answers but constant: a switch is on" in [one["what"] for one in found["suspects"]]
     assert any("switch.on: constant answers" in one["what"] for one in found["changes"])
 
 
