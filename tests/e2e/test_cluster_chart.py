@@ -84,7 +84,7 @@ def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
     namespace = plane.namespace(f"runs-{case}", restricted=True)
     made = objects(case.config("deploy.autoscale.minimum=2", namespace=namespace))
     _apply(plane, made)
-    plane.until(lambda: _runs(plane, namespace), f"{case} does not run", "kube-controller-manager", 90)
+    plane.until(lambda: _runs(plane, namespace), f"{case} does not run", "kube-controller-manager", 180)
     tracks = {pod["metadata"]["labels"]["crm.carrental/track"] for pod in plane.get("pods", namespace)}
     if case.platform == "seldon":
         assert tracks == {"champion", *({"canary"} if case.rollout == "canary" else ())}
@@ -94,7 +94,7 @@ def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
     plane.kubectl(
         "delete", "-f", "-", "--wait=false", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
     )
-    plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 90)
+    plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 180)
 
 
 def _runs(plane: ControlPlane, namespace: str) -> bool:

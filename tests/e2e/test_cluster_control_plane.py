@@ -34,7 +34,7 @@ def test_a_deployment_is_scheduled_and_becomes_available(plane: ControlPlane) ->
     answer = plane.apply([deployment("web", namespace, replicas=3)])
     assert answer.returncode == 0, answer.stderr
     plane.until(
-        lambda: _available(plane, namespace, "web") == 3, "no pod became available", "kube-controller-manager", 40
+        lambda: _available(plane, namespace, "web") == 3, "no pod became available", "kube-controller-manager", 120
     )
     zones = {pod["spec"]["nodeName"] for pod in plane.get("pods", namespace)}
     assert len(zones) == 3, "the topology spread of the pods was not heeded"
@@ -126,10 +126,10 @@ def test_a_canary_runs_beside_the_champion_and_uninstall_leaves_nothing(
     for weights in ({"champion": 100}, {"champion": 75, "canary": 25}, {"champion": 100}):
         assert plane.apply([seldon_deployment("risk", namespace, weights)]).returncode == 0
         plane.until(
-            lambda weights=weights: runs(*weights), f"{list(weights)} do not run", "kube-controller-manager", 60
+            lambda weights=weights: runs(*weights), f"{list(weights)} do not run", "kube-controller-manager", 180
         )
     plane.kubectl("delete", "seldondeployment", "risk", "-n", namespace)
-    plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 60)
+    plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 180)
 
 
 def test_what_was_applied_outlives_an_apiserver_that_is_killed(plane: ControlPlane) -> None:

@@ -99,7 +99,13 @@ class ControlPlane:
                 process.kill()
                 process.wait(timeout=10)
 
-    def ask(self, path: str, method: str = "GET", body: _Body | None = None, kind: str = "application/json") -> Any:
+    def ask(
+        self,
+        path: str,
+        method: str = "GET",
+        body: _Body | Sequence[_Body] | None = None,
+        kind: str = "application/json",
+    ) -> Any:
         """Answer of the apiserver to one request: of JSON the value, else the text.
 
         Raises:

@@ -79,11 +79,8 @@ class OperatorStandIn:
                 self._plane.ask(f"{deployments}/{one['metadata']['name']}", "DELETE")
         status = _status(item, {one["metadata"]["name"]: one for one in owned}, names)
         if status != item.get("status"):
-            body = {key: item[key] for key in ("apiVersion", "kind")} | {
-                "metadata": {"name": name, "namespace": namespace},
-                "status": status,
-            }
-            self._plane.ask(f"{path.format(namespace, name)}/status", "PATCH", body, "application/merge-patch+json")
+            whole = [{"op": "add", "path": "/status", "value": status}]
+            self._plane.ask(f"{path.format(namespace, name)}/status", "PATCH", whole, "application/json-patch+json")
 
 
 def _seldon_parts(item: _Object) -> Iterator[_Object]:
