@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,9 +93,17 @@ class Terraform:
     def apply(self, plan: Path, started: Callable[[int], None]) -> None:
         """Apply `plan`, as it is; `started` is told Terraform's process id.
 
-        Ctrl-C reaches Terraform too, which ends what it is at and keeps its state; it is waited for.
+        Its words go to `apply.log` beside the plan and from there to stderr, so that Terraform ends well even where
+        this process is killed. Ctrl-C reaches Terraform too, which ends what it is at and keeps its state.
         """
-        self._run(["apply", "-input=false", "-lock-timeout=10s", str(plan)], started=started)
+        log = plan.with_name("apply.log")
+        command = self._command(["apply", "-input=false", "-lock-timeout=10s", str(plan)])
+        with log.open("w", encoding="utf-8") as out:
+            process = subprocess.Popen(command, env=self._env(), stdout=out, stderr=subprocess.STDOUT)  # noqa: S603
+        started(process.pid)
+        said = _followed(log, process)
+        if process.returncode:
+            raise refusal_of("apply", said, process.returncode)
 
     def addresses(self) -> set[str]:
         """Of every resource in the state."""
@@ -134,20 +143,12 @@ class Terraform:
             return ""
         raise refusal_of(words[0], told.stderr)
 
-    def _run(
-        self,
-        words: Sequence[str],
-        well: Sequence[int] = (0,),
-        started: Callable[[int], None] | None = None,
-        quiet: bool = False,
-    ) -> int:
+    def _run(self, words: Sequence[str], well: Sequence[int] = (0,), quiet: bool = False) -> int:
         """Exit code; what Terraform says goes to stderr as it comes, and is kept for the error."""
         said: list[str] = []
         with subprocess.Popen(  # noqa: S603 - our own words
             self._command(words), env=self._env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
-            if started:
-                started(process.pid)
             for line in process.stdout or ():
                 said.append(line)
                 if not quiet:
@@ -155,6 +156,25 @@ class Terraform:
         if process.returncode not in well:
             raise refusal_of(words[0], "".join(said), process.returncode)
         return process.returncode
+
+
+def _followed(log: Path, process: subprocess.Popen[bytes]) -> str:
+    """What `process` writes to `log`, shown on stderr as it comes, until it ends; Ctrl-C waits for it."""
+    said, stopped = [], None
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        while True:
+            try:
+                ended = process.poll() is not None
+                said.append(lines.read())
+                sys.stderr.write(said[-1])
+                if ended:
+                    break
+                time.sleep(0.2)
+            except KeyboardInterrupt as error:
+                stopped = error
+    if stopped is not None:
+        raise stopped
+    return "".join(said)
 
 
 def refusal_of(command: str, said: str, code: int = 1) -> CrmError:
