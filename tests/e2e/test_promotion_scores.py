@@ -21,7 +21,8 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> ModelRepo:
     root: Path = fraud_repo(tmp_path_factory.mktemp("scored"))
     for arguments in (training(1, "--set", ROWS), training(150, "--set", ROWS)):
         subprocess.run([str(CRM), *arguments], cwd=root, check=True, capture_output=True)
-    return open_repo(root, None, (ROWS, "steps.gate.no_worse_than_champion.log_loss=0.0005"))
+    rules = ("average_precision=0.01", "log_loss=0.0005")
+    return open_repo(root, None, (ROWS, *(f"steps.gate.no_worse_than_champion.{rule}" for rule in rules)))
 
 
 def by_metric(found: list[Difference]) -> dict[tuple[str, str], Difference]:
