@@ -170,9 +170,6 @@ predictor (KServe: where the model is). */}}
   {{- if and .Values.audit.durable (not .Values.serverless) }}
   ephemeral:
     volumeClaimTemplate:
-      metadata:
-        labels:
-          {{- include "ms.labels" . | nindent 10 }}
       spec:
         accessModes: [ReadWriteOnce]
         {{- with .Values.audit.storage_class }}
