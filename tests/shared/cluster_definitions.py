@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from control_plane import BINARIES, ControlPlane
+from control_plane import BINARIES, ControlPlane, true_conditions
 
 _Schema = dict[str, Any]
 KINDS = {
@@ -63,8 +63,13 @@ def apply_definitions(plane: ControlPlane) -> list[str]:
     answer = plane.apply(found)
     assert answer.returncode == 0, answer.stderr
     names = [definition["metadata"]["name"] for definition in found]
-    plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", *(f"crd/{name}" for name in names))
+    plane.until(lambda: set(names) <= _established(plane), "definitions are not served", "kube-apiserver", 60)
     return names
+
+
+def _established(plane: ControlPlane) -> set[str]:
+    found = plane.ask("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]
+    return {one["metadata"]["name"] for one in found if "Established" in true_conditions(one)}
 
 
 def _of_module(name: str) -> list[_Schema]:

@@ -280,7 +280,7 @@ def _start_nodes(plane: ControlPlane, ports: Mapping[str, int]) -> None:
 
     def all_ready() -> bool:
         nodes = plane.ask("/api/v1/nodes")["items"]
-        return sum("Ready" in _true_conditions(node) for node in nodes) == NODES
+        return sum("Ready" in true_conditions(node) for node in nodes) == NODES
 
     plane.until(all_ready, "the nodes are not ready", "kwok")
 
@@ -304,8 +304,9 @@ def _node(number: int) -> dict[str, Any]:
     }
 
 
-def _true_conditions(thing: _Body) -> list[str]:
-    return [one["type"] for one in thing.get("status", {}).get("conditions", []) if one["status"] == "True"]
+def true_conditions(thing: _Body) -> list[str]:
+    """Types of the conditions that hold of an object."""
+    return [one["type"] for one in thing.get("status", {}).get("conditions") or () if one["status"] == "True"]
 
 
 def _kubeconfig(plane: ControlPlane) -> str:
