@@ -12,7 +12,6 @@ _LOGIN = (
     ' | buildah login --username AWS --password-stdin "${CRM_IMAGES%%/*}";; esac'
 )
 _SAMPLE = '${CRM_SAMPLE:+--set "steps.ingest.source=$CRM_SAMPLE"}'
-_IMAGE = '"$(python -c \'import json; print(json.load(open(".crm/ci/build/image.json"))["image"])\')"'
 
 _CHECKS = (
     Job(
@@ -144,7 +143,7 @@ _SHIPPED = (
         about="The release in staging",
         script=(
             'aws eks update-kubeconfig --name "$CRM_CLUSTER_STAGING"',
-            f"crm deploy --env staging --image {_IMAGE} --wait",
+            "crm deploy --env staging --wait",
         ),
         on=("main", "nightly"),
         wants=(*_REGISTRY, "CRM_CLUSTER_STAGING"),
