@@ -89,13 +89,12 @@ class Infra:
             try:
                 adopted = self._adopt(before) if before else ()
                 self.folder.forget_plan()
-                changes = self._terraform.plan(self.folder.plan, destroy)
+                self._terraform.plan(self.folder.plan, destroy)
             except StateLocked as error:
                 raise self._named(error, before) from error
             record = self._record(self._terraform.show(self.folder.plan), variables, destroy)
             self.folder.keep(record)
-            if not changes:
-                self.folder.end()
+            self.folder.end()
         return Outcome(record, before, adopted)
 
     def apply(self, digest: str | None = None, allow_loss: bool = False) -> PlanRecord:
