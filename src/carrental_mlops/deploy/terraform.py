@@ -19,8 +19,6 @@ from carrental_mlops.errors import ConfigError, CrmError, PlatformError
 BINARY = "CRM_TERRAFORM"
 OLDEST = (1, 11)
 """The first version whose S3 lock needs no DynamoDB."""
-_CHANGES = 2
-"""Exit code of `plan -detailed-exitcode` where there is something to do."""
 
 
 class StateLocked(PlatformError):
@@ -79,11 +77,10 @@ class Terraform:
         told = [f"-backend-config={key}={value}" for key, value in backend.items()]
         self._run(["init", "-input=false", "-reconfigure", *told])
 
-    def plan(self, out: Path, destroy: bool = False) -> bool:
-        """Write a plan to `out`; True where it changes something."""
+    def plan(self, out: Path, destroy: bool = False) -> None:
+        """Write a plan to `out`."""
         how = ["-destroy"] if destroy else []
-        given = ["plan", *how, "-input=false", "-detailed-exitcode", "-lock-timeout=10s", f"-out={out}", self._vars()]
-        return self._run(given, well=(0, _CHANGES)) == _CHANGES
+        self._run(["plan", *how, "-input=false", "-lock-timeout=10s", f"-out={out}", self._vars()])
 
     def show(self, plan: Path) -> dict[str, Any]:
         """The plan as `terraform show -json` tells it."""
@@ -143,8 +140,8 @@ class Terraform:
             return ""
         raise refusal_of(words[0], told.stderr)
 
-    def _run(self, words: Sequence[str], well: Sequence[int] = (0,), quiet: bool = False) -> int:
-        """Exit code; what Terraform says goes to stderr as it comes, and is kept for the error."""
+    def _run(self, words: Sequence[str], quiet: bool = False) -> None:
+        """What Terraform says goes to stderr as it comes, and is kept for the error."""
         said: list[str] = []
         with subprocess.Popen(  # noqa: S603 - our own words
             self._command(words), env=self._env(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -153,9 +150,8 @@ class Terraform:
                 said.append(line)
                 if not quiet:
                     sys.stderr.write(line)
-        if process.returncode not in well:
+        if process.returncode:
             raise refusal_of(words[0], "".join(said), process.returncode)
-        return process.returncode
 
 
 def _followed(log: Path, process: subprocess.Popen[bytes]) -> str:
