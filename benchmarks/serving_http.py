@@ -87,7 +87,8 @@ def _ours(folder: Path, kind: str, port: int) -> Peer:
         f"serving.traces.endpoint=http://127.0.0.1:{COLLECTOR}/v1/traces",
         "serving.drain_s=0",
     ]
-    module = [setup.environment("serving") / "python", "-m", "carrental_mlops.serving.server", "--repo", folder / "repo"]
+    python = setup.environment("serving") / "python"
+    module = [python, "-m", "carrental_mlops.serving.server", "--repo", folder / "repo"]
     command = [*module, "--bundle", folder / "bundle", *(text for pair in sets for text in ("--set", pair))]
     return Peer(f"ours, audit {kind}", _text(command), "/v2/models/fraud/infer", port, setup.v2(1), rows=setup.v2(1000))
 

@@ -66,7 +66,7 @@ def render(values: Mapping[str, Any], name: str, namespace: str, chart: Path | N
 
 def objects_of(texts: Iterator[str] | Sequence[str]) -> tuple[Object, ...]:
     """Objects of YAML texts, empty documents left out."""
-    return tuple(found for text in texts for found in yaml.load_all(text, _LOADER) if found)  # noqa: S506  # safe
+    return tuple(found for text in texts for found in yaml.load_all(text, _LOADER) if found)
 
 
 def lint(values: Mapping[str, Any], namespace: str, chart: Path | None = None) -> tuple[str, ...]:
