@@ -71,7 +71,7 @@ class RolloutPlan(Frozen):
     kind: Rollout = "direct"
     """`direct`: at once; `canary`: by weights that `steps` names; `shadow`: a copy of each request, answers are not
     used; `ab`: a fixed share or a header, until somebody decides."""
-    steps: tuple[Percent, ...] = (5, 25, 50)
+    steps: tuple[Percent, ...] = (10, 25, 50)
     """Weights of a canary, one after the other, then all (percent)."""
     step_minutes: float = Field(default=10, gt=0)
     """How long each weight is watched (minutes)."""

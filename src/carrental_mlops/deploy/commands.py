@@ -60,6 +60,10 @@ class Commands:
         """The kill switch."""
         return f'crm switch {self.service} --env {self.env} --to {to} --reason "alert at night" --until 2h'
 
+    def switch_state(self) -> str:
+        """What answers now, and why."""
+        return f"crm switch {self.service} --env {self.env}"
+
     def runs(self) -> str:
         """Stored runs."""
         return f"crm runs list --env {self.env}"

@@ -145,6 +145,8 @@ CASES = {
     "AuditNotShipped": Case(
         {at("crm_audit_waiting_seconds"): "0+60x200"}, {at("crm_audit_waiting_seconds"): "900x200"}
     ),
+    "Switched": Case({at("crm_switched", to="rules"): "1x200"}, {at("crm_switched", to="rules"): "0x20 1x20 0x200"}),
+    "SwitchBroken": Case({at("crm_switch_broken"): "1x200"}, {at("crm_switch_broken"): "0x200"}),
     "CanaryErrors": Case(
         {**BOTH, **requests("0+60x200", "0+3x200", **CANARY)}, {**BOTH, **requests("0+2x200", "0+2x200", **CANARY)}
     ),

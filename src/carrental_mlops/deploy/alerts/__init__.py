@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.deploy.alerts import audit, canary, features, model, room, slo, traffic
+from carrental_mlops.deploy.alerts import audit, canary, features, model, room, slo, switch, traffic
 from carrental_mlops.deploy.alerts.alert import SEVERITY, Alert, Cause
 from carrental_mlops.deploy.commands import Commands
 from carrental_mlops.deploy.queries import Queries
 
 __all__ = ["SEVERITY", "Alert", "Cause", "alerts_of"]
 
-_SUBJECTS = (slo, traffic, room, model, features, audit, canary)
+_SUBJECTS = (slo, traffic, room, model, features, audit, canary, switch)
 
 
 def alerts_of(config: RepoConfig, env: str) -> list[Alert]:
