@@ -18,7 +18,7 @@ def alerts(config: RepoConfig, q: Queries, c: Commands) -> Iterator[Alert]:
         f"{on} == 1",
         "30m",
         "later",
-        "{{ $labels.to }} has answered instead of the model for half an hour",
+        "something else than the model has answered for half an hour ({{ $labels.to }})",
         _ON,
         (c.query(on), c.switch_state(), c.diagnose()),
     )
