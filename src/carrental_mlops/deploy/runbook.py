@@ -67,6 +67,7 @@ def _plain(summary: str) -> str:
         ("{{ $labels.view }}", "a view"),
         ("{{ $labels.version }}", "N"),
         ("{{ $labels.cause }}", "by cause"),
+        ("{{ $labels.to }}", "rules, previous or constant"),
     ):
         summary = summary.replace(filled, word)
     return summary[0].upper() + summary[1:]
