@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from carrental_mlops.config.deploy import Deploy, Rollout, Shape
-from carrental_mlops.deploy.shapes import SHAPES, check_supported
+from carrental_mlops.deploy.manifests.shapes import SHAPES, check_supported
 from carrental_mlops.errors import ConfigError
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "deploy-values.md"

@@ -19,8 +19,8 @@ from service_process import INFER, ServiceProcess, bundle, running
 
 from carrental_mlops.config import RepoConfig, load
 from carrental_mlops.config.reader import repo_config
-from carrental_mlops.deploy.alerts import alerts_of
-from carrental_mlops.deploy.rules import rules_of
+from carrental_mlops.deploy.observe.alerts import alerts_of
+from carrental_mlops.deploy.observe.rules import rules_of
 from carrental_mlops.serving.load import Bundle
 
 pytestmark = pytest.mark.e2e
@@ -217,7 +217,7 @@ def test_a_service_that_is_gone_is_down(watched: Watched) -> None:
 
 
 def test_the_running_prometheus_reads_every_expression_of_the_dashboard(watched: Watched) -> None:
-    from carrental_mlops.deploy.dashboard import dashboard_of
+    from carrental_mlops.deploy.observe.dashboard import dashboard_of
 
     for panel in dashboard_of(watched.configs["models"])["panels"]:
         for target in panel.get("targets", []):

@@ -15,7 +15,7 @@ from search_running import opensearch
 
 from carrental_mlops.assets import asset_dir
 from carrental_mlops.config.serving import Audit
-from carrental_mlops.deploy.helm import render
+from carrental_mlops.deploy.manifests.helm import render
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.audit_event import Rendering
 from carrental_mlops.serving.endpoint import Event, Identity

@@ -13,10 +13,10 @@ import pytest
 from mesh_running import Mesh, Version, mesh, missing
 
 from carrental_mlops.config.deploy import RolloutPlan
-from carrental_mlops.deploy import promotion
-from carrental_mlops.deploy.journal import Journal
-from carrental_mlops.deploy.prometheus import Prometheus
-from carrental_mlops.deploy.promotion import Outcome, Rollout
+from carrental_mlops.deploy.observe.prometheus import Prometheus
+from carrental_mlops.deploy.releases.journal import Journal
+from carrental_mlops.deploy.rollout import promotion
+from carrental_mlops.deploy.rollout.promotion import Outcome, Rollout
 from carrental_mlops.errors import ConfigError, PlatformError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -82,7 +82,8 @@ def test_a_killed_rollout_goes_on_where_it_stood_and_another_release_waits(runni
     script = (
         "import sys\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[1])\n"
         "from test_canary_traffic import rollout\nfrom mesh_running import Mesh\n"
-        "from carrental_mlops.deploy.prometheus import Prometheus\nfrom carrental_mlops.deploy.traffic import HAProxy\n"
+        "from carrental_mlops.deploy.observe.prometheus import Prometheus\n"
+        "from carrental_mlops.deploy.rollout.traffic import HAProxy\n"
         "m = Mesh(Path('.'), HAProxy(Path(sys.argv[2]), 'payments'), Prometheus(sys.argv[3]), 0)\n"
         "rollout(m, Path(sys.argv[4]), minutes=0.5, steps=(25,)).run('prod-7', 'ann')\n"
     )

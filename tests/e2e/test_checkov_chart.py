@@ -17,7 +17,7 @@ import yaml
 from rendered_repos import EXAMPLE, NEW, OLD, as_operators_make_it, with_everything
 
 from carrental_mlops.config import RepoConfig, load
-from carrental_mlops.deploy.render import render
+from carrental_mlops.deploy.manifests.render import render
 
 pytestmark = pytest.mark.e2e
 

@@ -12,7 +12,7 @@ from control_plane import ControlPlane, missing
 from operator_stand_in import OperatorStandIn
 
 from carrental_mlops.assets import asset_dir
-from carrental_mlops.deploy.helm import render
+from carrental_mlops.deploy.manifests.helm import render
 
 pytestmark = pytest.mark.e2e
 CASES = tuple(supported())

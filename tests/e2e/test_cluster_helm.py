@@ -12,9 +12,9 @@ from cluster_releases import SERVICE, Case
 from control_plane import ControlPlane
 from releases import release
 
-from carrental_mlops.deploy import helm
-from carrental_mlops.deploy.render import render
-from carrental_mlops.deploy.values import as_helm
+from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests.render import render
+from carrental_mlops.deploy.manifests.values import as_helm
 from carrental_mlops.errors import PlatformError
 
 pytestmark = pytest.mark.e2e

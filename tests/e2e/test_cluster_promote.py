@@ -13,9 +13,9 @@ from release_repo import SERVICE, deploys_to, pushed, repo_at
 
 from carrental_mlops.cli.main import main
 from carrental_mlops.core.repo import open_repo
-from carrental_mlops.deploy.helm_traffic import HelmTraffic
-from carrental_mlops.deploy.journal import Journal
-from carrental_mlops.deploy.site import Site
+from carrental_mlops.deploy.cluster.site import Site
+from carrental_mlops.deploy.releases.journal import Journal
+from carrental_mlops.deploy.rollout.helm_traffic import HelmTraffic
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.switch import Order
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from mesh_running import Mesh, Version, mesh, missing
 
-from carrental_mlops.deploy.journal import Journal
+from carrental_mlops.deploy.releases.journal import Journal
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(missing()), reason=missing())]
 

@@ -13,8 +13,8 @@ from releases import release
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import Platform, Rollout, Shape
 from carrental_mlops.config.reader import load, repo_config
-from carrental_mlops.deploy.render import render
-from carrental_mlops.deploy.shapes import check_supported
+from carrental_mlops.deploy.manifests.render import render
+from carrental_mlops.deploy.manifests.shapes import check_supported
 from carrental_mlops.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "examples/fraud-payments"

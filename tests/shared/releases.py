@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from carrental_mlops.deploy.release import ModelRef, Release, Stored
+from carrental_mlops.deploy.releases.release import ModelRef, Release, Stored
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -10,7 +10,7 @@ from typing import Any
 from releases import release
 
 from carrental_mlops.config import RepoConfig, load
-from carrental_mlops.deploy.policy import pods_of
+from carrental_mlops.deploy.manifests.policy import pods_of
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "fraud-payments"
 OLD, NEW = (

@@ -11,7 +11,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.deployment import Outcome
+    from carrental_mlops.deploy.cluster.deployment import Outcome
 
 app = verb()
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is available.")]
@@ -44,11 +44,11 @@ def deploy(
     import os
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.deployment import deploy as put
-    from carrental_mlops.deploy.deployment import try_out
-    from carrental_mlops.deploy.drafting import Wanted, draft_of
-    from carrental_mlops.deploy.person import person
-    from carrental_mlops.deploy.site import Site
+    from carrental_mlops.deploy.cluster.deployment import deploy as put
+    from carrental_mlops.deploy.cluster.deployment import try_out
+    from carrental_mlops.deploy.cluster.site import Site
+    from carrental_mlops.deploy.releases.draft import Wanted, draft_of
+    from carrental_mlops.deploy.releases.person import person
 
     site = Site.of(open_repo(repo, env, sets or ()), env)
     asked = Wanted(person(site.repo.root, os.environ), image, model, canary, tuple(evidence or ()))
@@ -65,7 +65,7 @@ def show(outcome: Outcome, as_json: bool) -> None:
     """What a deployment or a rollback came to."""
     from carrental_mlops.cli.diff import show_changes
     from carrental_mlops.cli.terminal import show_json
-    from carrental_mlops.deploy.diff import as_json as figures
+    from carrental_mlops.deploy.diff.objects import as_json as figures
 
     release = outcome.release
     if as_json:

@@ -11,7 +11,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo, Since
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.diagnose import Page
+    from carrental_mlops.deploy.observe.diagnose import Page
 
 app = verb()
 
@@ -30,7 +30,7 @@ def diagnose(
 
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.looking import page_of
+    from carrental_mlops.deploy.observe.diagnose_inputs import page_of
     from carrental_mlops.errors import ConfigError
 
     found = open_repo(repo, env)

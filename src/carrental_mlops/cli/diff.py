@@ -11,7 +11,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.diff import Change
+    from carrental_mlops.deploy.diff.objects import Change
 
 app = verb()
 
@@ -33,10 +33,10 @@ def diff(
     """What crm.yaml as it stands would change, in words; marks what restarts pods or loses availability."""
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.comparing import compare
-    from carrental_mlops.deploy.diff import as_json as figures
-    from carrental_mlops.deploy.diff import as_markdown
-    from carrental_mlops.deploy.site import Site
+    from carrental_mlops.deploy.cluster.site import Site
+    from carrental_mlops.deploy.diff.against import compare
+    from carrental_mlops.deploy.diff.objects import as_json as figures
+    from carrental_mlops.deploy.diff.objects import as_markdown
 
     site = Site.of(open_repo(repo, env, sets or ()), env)
     against, changes = compare(site, cluster, lambda text: typer.echo(text, err=True))
@@ -52,7 +52,7 @@ def diff(
 def show_changes(changes: Sequence[Change]) -> None:
     """The changes by object, in colour on a terminal."""
     from carrental_mlops.cli.terminal import colour
-    from carrental_mlops.deploy.diff import marks, summary
+    from carrental_mlops.deploy.diff.objects import marks, summary
 
     shown = ""
     for change in changes:

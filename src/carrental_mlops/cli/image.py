@@ -11,7 +11,7 @@ from carrental_mlops.cli.lazy import noun
 from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.image import Image
+    from carrental_mlops.deploy.image.build import Image
 
 app = noun("Images: code, environment and one model.")
 
@@ -42,8 +42,8 @@ def build(
     """Build the image of a registered model and print REPO@DIGEST, which a release names."""
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.image import Wanted, build_image, order_of
-    from carrental_mlops.deploy.image_builders import find_builder
+    from carrental_mlops.deploy.image.build import Wanted, build_image, order_of
+    from carrental_mlops.deploy.image.builders import find_builder
     from carrental_mlops.orchestration import service
 
     found = open_repo(repo, env, sets or ())

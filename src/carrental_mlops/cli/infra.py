@@ -10,8 +10,8 @@ from carrental_mlops.cli.lazy import noun
 from carrental_mlops.cli.options import Json, Repo, Sets
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.infra import Infra, Outcome
-    from carrental_mlops.deploy.infra_record import PlanRecord
+    from carrental_mlops.deploy.infra.record import PlanRecord
+    from carrental_mlops.deploy.infra.run import Infra, Outcome
 
 app = noun("What a service needs on AWS, by Terraform.")
 
@@ -93,7 +93,7 @@ def unlock(
 def cost(env: Env, sets: Sets = None, as_json: Json = False, repo: Repo = None) -> None:
     """What the service costs a month, from a dated table of list prices; nothing is asked of AWS."""
     from carrental_mlops.cli.terminal import show_json, show_table
-    from carrental_mlops.deploy.prices import estimate
+    from carrental_mlops.deploy.infra.prices import estimate
 
     found = estimate(_infra(env, sets, repo).config)
     if as_json:
@@ -108,7 +108,7 @@ def cost(env: Env, sets: Sets = None, as_json: Json = False, repo: Repo = None) 
 def _infra(env: str, sets: list[str] | None, repo: Repo) -> Infra:
     from carrental_mlops.config import load, repo_config
     from carrental_mlops.config.repo import find_repo
-    from carrental_mlops.deploy.infra import Infra
+    from carrental_mlops.deploy.infra.run import Infra
 
     root = find_repo(repo)
     return Infra(root, repo_config(load(root, env, sets or ())), env)

@@ -30,8 +30,8 @@ def logs(
     import time
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.pod_logs import Asked, lines
-    from carrental_mlops.deploy.site import Site
+    from carrental_mlops.deploy.cluster.pod_logs import Asked, lines
+    from carrental_mlops.deploy.cluster.site import Site
 
     site = Site.of(open_repo(repo, env), env)
     seconds = None if since is None else max(1, round(time.time() - since))

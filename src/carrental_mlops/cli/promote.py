@@ -10,7 +10,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Json, Repo
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.promotion import Outcome
+    from carrental_mlops.deploy.rollout.promotion import Outcome
 
 app = verb()
 
@@ -31,9 +31,9 @@ def promote(
     import os
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.person import person
-    from carrental_mlops.deploy.promotion import refusal
-    from carrental_mlops.deploy.site import Site
+    from carrental_mlops.deploy.cluster.site import Site
+    from carrental_mlops.deploy.releases.person import person
+    from carrental_mlops.deploy.rollout.promotion import refusal
     from carrental_mlops.orchestration.promoting import Promotion
 
     site = Site.of(open_repo(repo, target), target)

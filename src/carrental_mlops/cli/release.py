@@ -12,7 +12,7 @@ from carrental_mlops.cli.options import Env, Json, Repo
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from carrental_mlops.deploy.release_store import ReleaseStore
+    from carrental_mlops.deploy.releases.store import ReleaseStore
 
 app = noun("Releases: list, show, diff.")
 
@@ -70,9 +70,9 @@ def diff(
     """What the second release changed in the cluster from the first."""
     from carrental_mlops.cli.diff import show_changes
     from carrental_mlops.cli.terminal import show_json
-    from carrental_mlops.deploy.diff import as_json as figures
-    from carrental_mlops.deploy.diff import as_markdown
-    from carrental_mlops.deploy.diff import diff as compared
+    from carrental_mlops.deploy.diff.objects import as_json as figures
+    from carrental_mlops.deploy.diff.objects import as_markdown
+    from carrental_mlops.deploy.diff.objects import diff as compared
 
     store, _ = _store(repo, None)
     changes = compared(store.get(first).manifests, store.get(second).manifests)
@@ -86,7 +86,7 @@ def diff(
 
 def _store(repo: Path | None, env: str | None) -> tuple[ReleaseStore, str]:
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.release_store import ReleaseStore
+    from carrental_mlops.deploy.releases.store import ReleaseStore
 
     found = open_repo(repo, env)
     return ReleaseStore(found.root, found.config.deploy.releases), env or found.config.environments[0]

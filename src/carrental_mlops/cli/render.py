@@ -12,8 +12,8 @@ from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
     from carrental_mlops.core.repo import ModelRepo
-    from carrental_mlops.deploy.release import ModelRef, Release
-    from carrental_mlops.deploy.render import Rendered
+    from carrental_mlops.deploy.manifests.render import Rendered
+    from carrental_mlops.deploy.releases.release import ModelRef, Release
 
 app = verb()
 
@@ -37,9 +37,9 @@ def render(
 ) -> None:
     """Print the Kubernetes objects of a release with the crm.yaml of now; asks no cluster."""
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.graph_check import check_nodes
-    from carrental_mlops.deploy.release_store import ReleaseStore
-    from carrental_mlops.deploy.render import render as rendered_of
+    from carrental_mlops.deploy.manifests.graph_check import check_nodes
+    from carrental_mlops.deploy.manifests.render import render as rendered_of
+    from carrental_mlops.deploy.releases.store import ReleaseStore
 
     found = open_repo(repo, env, sets or ())
     check_nodes(found.root, env, tuple(sets or ()))
@@ -52,7 +52,7 @@ def render(
 
 def _show(rendered: Rendered, release: Release, out: Path | None, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json
-    from carrental_mlops.deploy.render import as_yaml, write
+    from carrental_mlops.deploy.manifests.render import as_yaml, write
 
     if out:
         files = [str(path) for path in write(rendered, out)]
@@ -65,7 +65,7 @@ def _show(rendered: Rendered, release: Release, out: Path | None, as_json: bool)
 
 
 def _preview(repo: ModelRepo, env: str) -> Release:
-    from carrental_mlops.deploy.render import preview_release
+    from carrental_mlops.deploy.manifests.render import preview_release
 
     model = _champion(repo)
     of = f"model version {model.version}" if model else "no model: none is registered"
@@ -75,7 +75,7 @@ def _preview(repo: ModelRepo, env: str) -> Release:
 
 def _champion(repo: ModelRepo) -> ModelRef | None:
     """The registry's champion; None where there is no registry yet, or it does not answer."""
-    from carrental_mlops.deploy.release import ModelRef
+    from carrental_mlops.deploy.releases.release import ModelRef
     from carrental_mlops.errors import PlatformError
 
     if not repo.config.mlflow.tracking_uri and not (repo.root / ".crm" / "mlflow.db").is_file():

@@ -32,9 +32,9 @@ def rollback(
     import os
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.deployment import rollback as back
-    from carrental_mlops.deploy.person import person
-    from carrental_mlops.deploy.site import Site
+    from carrental_mlops.deploy.cluster.deployment import rollback as back
+    from carrental_mlops.deploy.cluster.site import Site
+    from carrental_mlops.deploy.releases.person import person
 
     site = Site.of(open_repo(repo, env), env)
     show(back(site, person(site.repo.root, os.environ), say, to, timeout if wait else None, dry_run), as_json)

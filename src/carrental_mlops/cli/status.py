@@ -15,8 +15,8 @@ def status(env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
     """What runs, whether it is available, its pods, and whether the newest release is what runs."""
     from carrental_mlops.cli.terminal import colour, show_json, show_table
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.site import Site
-    from carrental_mlops.deploy.standing import standing
+    from carrental_mlops.deploy.cluster.site import Site
+    from carrental_mlops.deploy.cluster.status import standing
 
     site = Site.of(open_repo(repo, env), env)
     found = standing(site)

@@ -10,7 +10,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.spans import Span
+    from carrental_mlops.deploy.observe.spans import Span
 
 app = verb()
 
@@ -28,7 +28,7 @@ def trace(
 
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.spans import spans_of
+    from carrental_mlops.deploy.observe.spans import spans_of
     from carrental_mlops.errors import DataError
     from carrental_mlops.serving.audit_log import traced
 

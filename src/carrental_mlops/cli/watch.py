@@ -19,7 +19,7 @@ def alerts(env: Env = None, sets: Sets = None, as_json: Json = False, repo: Repo
     """List the alerts: severity, how long they must hold, what they say."""
     from carrental_mlops.cli.terminal import show_json, show_table
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.rules import rules_of
+    from carrental_mlops.deploy.observe.rules import rules_of
 
     found = open_repo(repo, env, sets or ())
     groups = rules_of(found.config, env or found.config.environments[0])
@@ -37,7 +37,7 @@ def rules(out: Out = None, env: Env = None, sets: Sets = None, repo: Repo = None
     import yaml
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.rules import rules_of
+    from carrental_mlops.deploy.observe.rules import rules_of
 
     found = open_repo(repo, env, sets or ())
     groups = rules_of(found.config, env or found.config.environments[0])
@@ -48,7 +48,7 @@ def rules(out: Out = None, env: Env = None, sets: Sets = None, repo: Repo = None
 def runbook(out: Out = None, env: Env = None, sets: Sets = None, repo: Repo = None) -> None:
     """Markdown: each alert with its causes and the first three commands."""
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.runbook import runbook_of
+    from carrental_mlops.deploy.observe.runbook import runbook_of
 
     found = open_repo(repo, env, sets or ())
     _give(runbook_of(found.config, env or found.config.environments[0]), out)
@@ -60,7 +60,7 @@ def dashboard(out: Out = None, env: Env = None, sets: Sets = None, repo: Repo = 
     import json
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.dashboard import dashboard_of
+    from carrental_mlops.deploy.observe.dashboard import dashboard_of
 
     found = open_repo(repo, env, sets or ())
     _give(json.dumps(dashboard_of(found.config), indent=1) + "\n", out)

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from carrental_mlops.deploy.deployment import WAIT_S, deploy, try_out
-from carrental_mlops.deploy.drafting import Draft, Wanted, draft_of
-from carrental_mlops.deploy.helm_traffic import HelmTraffic
-from carrental_mlops.deploy.journal import Journal, Kind
-from carrental_mlops.deploy.prometheus import Prometheus
-from carrental_mlops.deploy.promotion import Outcome, Rollout
-from carrental_mlops.deploy.site import Site
+from carrental_mlops.deploy.cluster.deployment import WAIT_S, deploy, try_out
+from carrental_mlops.deploy.cluster.site import Site
+from carrental_mlops.deploy.observe.prometheus import Prometheus
+from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of
+from carrental_mlops.deploy.releases.journal import Journal, Kind
+from carrental_mlops.deploy.rollout.helm_traffic import HelmTraffic
+from carrental_mlops.deploy.rollout.promotion import Outcome, Rollout
 from carrental_mlops.errors import ConfigError, GateRefused, PlatformError
 from carrental_mlops.orchestration.rescore import compare
 

@@ -12,7 +12,7 @@ import yaml
 from releases import release, stored
 from rendered_repos import EXAMPLE
 
-from carrental_mlops.deploy.release_store import ReleaseStore
+from carrental_mlops.deploy.releases.store import ReleaseStore
 
 pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
 

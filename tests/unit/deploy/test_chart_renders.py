@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from rendered_repos import NEW, OLD, as_operators_make_it, config_of, pairs, with_everything
 
-from carrental_mlops.deploy import helm
-from carrental_mlops.deploy.render import render
-from carrental_mlops.deploy.schema import schema_file, schema_text
-from carrental_mlops.deploy.values import as_helm, digest_of, values_of
+from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests.render import render
+from carrental_mlops.deploy.manifests.schema import schema_file, schema_text
+from carrental_mlops.deploy.manifests.values import as_helm, digest_of, values_of
 from carrental_mlops.errors import ConfigError
 
 pytest.importorskip("helm_python", reason="helm-python-sdk is not installed")
@@ -84,7 +84,7 @@ def test_the_strict_validation_would_see_an_unknown_field_of_a_pod() -> None:
 
 
 def test_the_charts_schema_is_that_of_the_models() -> None:
-    assert schema_file().read_text() == schema_text(), "python -m carrental_mlops.deploy.schema"
+    assert schema_file().read_text() == schema_text(), "python -m carrental_mlops.deploy.manifests.schema"
 
 
 @pytest.mark.parametrize(

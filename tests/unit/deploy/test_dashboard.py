@@ -11,8 +11,8 @@ import pytest
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from watched import config
 
-from carrental_mlops.deploy.dashboard import dashboard_of
-from carrental_mlops.deploy.rules import dashboard_uid, dashboard_url, rules_of
+from carrental_mlops.deploy.observe.dashboard import dashboard_of
+from carrental_mlops.deploy.observe.rules import dashboard_uid, dashboard_url, rules_of
 
 BOARD = dashboard_of(config())
 

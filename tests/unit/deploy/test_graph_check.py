@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from carrental_mlops.deploy.graph_check import check_graph, check_manifests, check_nodes
-from carrental_mlops.deploy.shapes import graph_of
+from carrental_mlops.deploy.manifests.graph_check import check_graph, check_manifests, check_nodes
+from carrental_mlops.deploy.manifests.shapes import graph_of
 from carrental_mlops.errors import ConfigError
 
 CONFIG = """\

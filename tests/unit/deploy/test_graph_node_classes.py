@@ -21,7 +21,7 @@ from service_process import free_port
 from carrental_mlops.config import load
 from carrental_mlops.config.deploy import Node as Named
 from carrental_mlops.config.reader import repo_config
-from carrental_mlops.deploy.image_context import bundles_into
+from carrental_mlops.deploy.image.context import bundles_into
 from carrental_mlops.errors import DataError
 from carrental_mlops.serving.audit_event import TYPE
 from carrental_mlops.serving.load import Bundle

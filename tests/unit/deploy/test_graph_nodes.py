@@ -37,7 +37,7 @@ from carrental_mlops.config import load
 from carrental_mlops.config.deploy import Deploy
 from carrental_mlops.config.reader import repo_config
 from carrental_mlops.data.model import Model
-from carrental_mlops.deploy.shapes import graph_of
+from carrental_mlops.deploy.manifests.shapes import graph_of
 
 SERVICES = ("payments", "payments:request", "second", "third", "many")
 

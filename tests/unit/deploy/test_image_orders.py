@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from carrental_mlops.core.repo import ModelRepo, open_repo
-from carrental_mlops.deploy import supply_chain
-from carrental_mlops.deploy.image import Wanted, base_of, order_of
-from carrental_mlops.deploy.image_builders import CHOICE, Order, build, find_builder
-from carrental_mlops.deploy.image_context import prepare
+from carrental_mlops.deploy.image import supply_chain
+from carrental_mlops.deploy.image.build import Wanted, base_of, order_of
+from carrental_mlops.deploy.image.builders import CHOICE, Order, build, find_builder
+from carrental_mlops.deploy.image.context import prepare
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.scaffold.render import new_repo
 from carrental_mlops.serving.endpoint import Identity
@@ -65,7 +65,7 @@ def test_nothing_is_pushed_to_nowhere_or_from_a_tree_that_is_not_committed(repo:
 def test_the_context_holds_code_and_model_and_nothing_that_git_ignores(
     repo: ModelRepo, bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("carrental_mlops.deploy.image_context.wheel_into", lambda folder: None)
+    monkeypatch.setattr("carrental_mlops.deploy.image.context.wheel_into", lambda folder: None)
     ignored = repo.root / "src" / "night_image" / "__pycache__" / "service.pyc"
     ignored.parent.mkdir(exist_ok=True)
     ignored.write_bytes(b"x")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from carrental_mlops.deploy.infra_policy import REGIONS, check_plan, losses
+from carrental_mlops.deploy.infra.policy import REGIONS, check_plan, losses
 
 PLAN = json.loads((Path(__file__).parent / "model_service_plan.json").read_text(encoding="utf-8"))
 """`terraform show -json` of a fresh repo's staging, its resources alone."""

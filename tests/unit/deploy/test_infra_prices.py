@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.deploy.prices import estimate, read_prices
+from carrental_mlops.deploy.infra.prices import estimate, read_prices
 
 PRICES = read_prices()
 DAY = PRICES.as_of + timedelta(days=10)

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.deploy.infra import Infra
-from carrental_mlops.deploy.infra_record import Folder, PlanRecord, cut_off
-from carrental_mlops.deploy.terraform import StateLocked, refusal_of
+from carrental_mlops.deploy.infra.record import Folder, PlanRecord, cut_off
+from carrental_mlops.deploy.infra.run import Infra
+from carrental_mlops.deploy.infra.terraform import StateLocked, refusal_of
 from carrental_mlops.errors import ConfigError
 
 LOCKED = """

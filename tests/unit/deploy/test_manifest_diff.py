@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from carrental_mlops.deploy.diff import as_json, as_markdown, diff, summary
+from carrental_mlops.deploy.diff.objects import as_json, as_markdown, diff, summary
 
 DEPLOYMENT = """
 apiVersion: apps/v1

@@ -13,7 +13,7 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from carrental_mlops.deploy.people import Person, hold_separation, person_of
+from carrental_mlops.deploy.releases.approval import Person, hold_separation, person_of
 from carrental_mlops.errors import GateRefused, PlatformError
 
 KEY, OTHER = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

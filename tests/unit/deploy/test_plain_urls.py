@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.deploy.policy_urls import plain_urls
+from carrental_mlops.deploy.manifests.plain_urls import plain_urls
 
 
 def _config(**values: Any) -> RepoConfig:

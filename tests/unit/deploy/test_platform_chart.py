@@ -15,9 +15,9 @@ from lupa import LuaRuntime
 from watched import config, said, tool
 
 from carrental_mlops.assets import asset_dir
-from carrental_mlops.deploy.dashboard import SOURCE
-from carrental_mlops.deploy.helm import lint, render
-from carrental_mlops.deploy.rules import rules_of
+from carrental_mlops.deploy.manifests.helm import lint, render
+from carrental_mlops.deploy.observe.dashboard import SOURCE
+from carrental_mlops.deploy.observe.rules import rules_of
 from carrental_mlops.errors import ConfigError
 
 CHART = asset_dir("helm") / "platform"

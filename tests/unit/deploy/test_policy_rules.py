@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from rendered_repos import NEW, NODES, OLD, config_of
 
-from carrental_mlops.deploy.policy import check, hold
-from carrental_mlops.deploy.render import render
+from carrental_mlops.deploy.manifests.policy import check, hold
+from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.errors import ConfigError
 
 Objects = list[dict[str, Any]]

@@ -16,11 +16,11 @@ from releases import NOON
 
 from carrental_mlops.cli.main import main
 from carrental_mlops.core.repo import open_repo
-from carrental_mlops.deploy.deployment import alone_in
-from carrental_mlops.deploy.drafting import Draft, Wanted, draft_of, same_content
-from carrental_mlops.deploy.person import person
-from carrental_mlops.deploy.release import Event, Evidence, ModelRef, Release, Stored, Waiver
-from carrental_mlops.deploy.release_store import ReleaseStore
+from carrental_mlops.deploy.cluster.deployment import alone_in
+from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of, same_content
+from carrental_mlops.deploy.releases.person import person
+from carrental_mlops.deploy.releases.release import Event, Evidence, ModelRef, Release, Stored, Waiver
+from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.errors import ConfigError, GateRefused
 
 YES = Evidence(kind="gate", passed=True, at=NOON, model_digest="1" * 64, said=("met: roc_auc is 0.9",))

@@ -11,8 +11,8 @@ from release_repo import SLO, load_test
 from releases import NOON
 
 from carrental_mlops.config.models import Slo
-from carrental_mlops.deploy.evidence import WAIVERS, gate_evidence, load_test_evidence, refusals, waivers
-from carrental_mlops.deploy.release import Evidence, ModelRef, Waiver
+from carrental_mlops.deploy.releases.evidence import WAIVERS, gate_evidence, load_test_evidence, refusals, waivers
+from carrental_mlops.deploy.releases.release import Evidence, ModelRef, Waiver
 from carrental_mlops.errors import ConfigError, DataError
 from carrental_mlops.integrations.mlflow import RegisteredModel
 

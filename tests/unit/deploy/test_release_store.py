@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from releases import NOON, stored
 
-from carrental_mlops.deploy.release import Event, Stored
-from carrental_mlops.deploy.release_store import ReleaseStore
+from carrental_mlops.deploy.releases.release import Event, Stored
+from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from watched import config, said, tool
 
-from carrental_mlops.deploy.rules import rules_of
+from carrental_mlops.deploy.observe.rules import rules_of
 from carrental_mlops.serving.telemetry import SCORE_BINS, bin_label
 
 NAMES = [rule["alert"] for group in rules_of(config(), "prod") for rule in group["rules"] if "alert" in rule]

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 from watched import config
 
 from carrental_mlops.cli.main import app
-from carrental_mlops.deploy.alerts import SEVERITY, Alert, alerts_of
-from carrental_mlops.deploy.rules import rules_of, team_of
-from carrental_mlops.deploy.runbook import runbook_of
+from carrental_mlops.deploy.observe.alerts import SEVERITY, Alert, alerts_of
+from carrental_mlops.deploy.observe.rules import rules_of, team_of
+from carrental_mlops.deploy.observe.runbook import runbook_of
 
 ALERTS = alerts_of(config(), "prod")
 BOOK = runbook_of(config(), "prod")

@@ -12,7 +12,7 @@ import yaml
 from rendered_repos import NEW, config_of
 
 from carrental_mlops.assets import asset_dir
-from carrental_mlops.deploy.render import render
+from carrental_mlops.deploy.manifests.render import render
 
 SERIES = {
     'crm_requests_total{namespace="models",pod="a",model="fraud-payments",crm_carrental_track="champion"}': "0+300x20",

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from rendered_repos import NEW, NODES, OLD, config_of, node, with_everything
 
-from carrental_mlops.deploy import helm
-from carrental_mlops.deploy.network import egress_of
-from carrental_mlops.deploy.policy import pods_of
-from carrental_mlops.deploy.render import render
-from carrental_mlops.deploy.values import as_helm, values_of
+from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests.network import egress_of
+from carrental_mlops.deploy.manifests.policy import pods_of
+from carrental_mlops.deploy.manifests.render import render
+from carrental_mlops.deploy.manifests.values import as_helm, values_of
 from carrental_mlops.errors import ConfigError
 
 ISTIO = {"by": "istio", "host": "fraud.example.com", "gateway": "istio-system/main"}

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from carrental_mlops.cli.main import main
-from carrental_mlops.deploy.spans import spans_of
+from carrental_mlops.deploy.observe.spans import spans_of
 from carrental_mlops.errors import ConfigError, PlatformError
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"

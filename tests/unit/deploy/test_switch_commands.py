@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from carrental_mlops.cli.main import main
-from carrental_mlops.deploy.journal import Journal
+from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.serving.switch import LOCAL, Order
 
 CONFIG = """service: payments

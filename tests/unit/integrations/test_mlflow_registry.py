@@ -13,8 +13,8 @@ import pytest
 from releases import release
 
 from carrental_mlops.core import Context, Dataset
-from carrental_mlops.deploy.evidence import gate_evidence
-from carrental_mlops.deploy.release_store import tag_model
+from carrental_mlops.deploy.releases.evidence import gate_evidence
+from carrental_mlops.deploy.releases.store import tag_model
 from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.integrations.mlflow import Registry, Tracker, find_run, registry_for, runs, tracking_uri
 from carrental_mlops.integrations.mlflow_client import client_for

@@ -1,0 +1,1 @@
+"""The cluster: what stands there, and how a release gets there and back."""

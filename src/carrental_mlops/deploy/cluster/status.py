@@ -1,0 +1,58 @@
+"""What runs, beside what was released."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from carrental_mlops.deploy.cluster.site import Pod, Site
+from carrental_mlops.deploy.releases.release import Event
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What `crm status` shows."""
+
+    available: bool
+    tracks: tuple[Mapping[str, Any], ...]
+    """Name, release, image, model version and share (percent) of each that Helm put there."""
+    said: tuple[str, ...]
+    """What is not as it should be, one sentence each."""
+    pods: tuple[Pod, ...]
+    newest: str | None
+    """Id of the newest release."""
+    events: tuple[Event, ...]
+    """Of the newest release."""
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        events = [event.model_dump(mode="json") for event in self.events]
+        return {**asdict(self), "tracks": [dict(track) for track in self.tracks], "events": events}
+
+
+def standing(site: Site) -> Standing:
+    """What runs on `site`.
+
+    Raises:
+        PlatformError: the cluster cannot be reached.
+    """
+    running, newest, pods = site.running(), site.store.newest(site.env), tuple(site.pods())
+    name = newest.release.id if newest else None
+    events = tuple(site.store.events(name)) if name else ()
+    if running is None:
+        return Standing(False, (), (f"{site.service} is not in the cluster",), pods, name, events)
+    missing = site.missing(running.values)
+    said = list(missing)
+    if running.status != "deployed":
+        said.append(f"revision {running.revision} of Helm is {running.status}, not deployed")
+    if newest and (not events or events[-1].state == "started"):
+        said.append(f"{name} was begun and not finished: the same command goes on with it")
+    elif newest and events[-1].state == "failed":
+        said.append(f"{name} failed: {events[-1].said}")
+    expected = (newest.release.content_of or newest.release.id) if newest else None
+    if expected not in running.tracks.values():
+        told = ", ".join(running.tracks.values())
+        said.append(f"{told} runs, not the newest release {expected}" if expected else f"{told} runs, and no release "
+                    "of it is stored here")  # fmt: skip
+    return Standing(not missing, tuple(running.values["tracks"]), tuple(said), pods, name, events)

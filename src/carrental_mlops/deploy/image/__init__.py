@@ -1,0 +1,1 @@
+"""Images: context, builders, bill of materials, provenance."""

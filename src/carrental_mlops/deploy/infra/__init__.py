@@ -1,0 +1,1 @@
+"""What a service needs on AWS: Terraform's values, plans, rules, cost."""

@@ -1,0 +1,257 @@
+"""What Helm is given: typed values of a release, made of crm.yaml, the release and the one that runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from carrental_mlops.config import RepoConfig
+from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Platform, Resources, Rollout, Route, Secrets
+from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.deploy.manifests.network import REDIS_SECRET, Egress, egress_of
+from carrental_mlops.deploy.manifests.shapes import APART, Unit, check_supported, graph_of
+from carrental_mlops.deploy.observe.dashboard import dashboard_of
+from carrental_mlops.deploy.observe.rules import rules_of
+from carrental_mlops.deploy.releases.release import Release
+from carrental_mlops.errors import ConfigError
+
+HTTP_PORT, GRPC_PORT, FIRST_NODE_PORT = 8080, 8081, 8090
+PRE_STOP_S = 3
+"""Time that a gateway takes to learn that a pod goes, before the service is told (seconds)."""
+_LAST_ANSWERS_S = 27
+"""After the drain: the last answers (20 s at most, `serving.server`) and the audit's last events (seconds)."""
+_LONGEST_NAME = 40
+"""Of a service: Kubernetes allows 63 for the names that are made of it."""
+
+TrackName = Literal["champion", "canary", "shadow", "ab"]
+LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
+
+
+class Track(Frozen):
+    """A release that runs: the champion, or beside it the one that is tried."""
+
+    name: TrackName
+    release: LabelValue
+    image: str = Field(pattern=r"^[a-z0-9./:_-]+@sha256:[0-9a-f]{64}$")
+    model_version: LabelValue
+    model_digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+    share: Percent
+    """Of requests (percent); of a shadow: of those that are copied."""
+    minimum: int = Field(ge=1)
+    """Least replicas."""
+
+
+class NodeValues(Frozen):
+    """A further node of the graph, or a detector or explainer beside it."""
+
+    name: Name
+    kind: str
+    port: int
+    resources: Resources
+    apart: bool
+    """Whether it is a Deployment of its own, that no request passes."""
+
+
+class AuditValues(Frozen):
+    """Where the audit lies and whether a container beside the service sends it on."""
+
+    durable: bool
+    volume_gb: int = Field(ge=1)
+    storage_class: str | None
+    ship: bool
+
+
+class NetworkValues(Frozen):
+    """Who may ask, and what may be asked."""
+
+    callers: tuple[Name, ...]
+    gateway: Name
+    monitoring: Name
+    egress: tuple[Egress, ...]
+
+
+class Values(Frozen):
+    """All that the chart `model-service` is given."""
+
+    service: str = Field(pattern=rf"^[a-z]([-a-z0-9]{{0,{_LONGEST_NAME - 2}}}[a-z0-9])?$")
+    env: LabelValue
+    platform: Platform
+    serverless: bool
+    labels: dict[str, LabelValue]
+    """On every object and pod."""
+    annotations: dict[str, str]
+    """On every object."""
+    tracks: Annotated[tuple[Track, ...], Field(min_length=1, max_length=2)]
+    """The champion, and behind it at most one other."""
+    rollout: Rollout
+    header: str | None
+    """Requests whose header of this name is `new` go to the second track."""
+    graph: Unit
+    nodes: tuple[NodeValues, ...]
+    resources: Resources
+    autoscale: Autoscale
+    route: Route
+    secrets: Secrets
+    redis_url_file: bool
+    """Whether the secret `redis-url` says where the online store is."""
+    role_arn: str | None
+    priority_class: str | None
+    audit: AuditValues
+    network: NetworkValues
+    grpc: bool
+    pre_stop_s: int = Field(ge=0)
+    drain_s: int = Field(ge=0)
+    grace_s: int = Field(gt=0)
+    """Time from the news that a pod goes to its end by force (seconds); above pre-stop and drain together."""
+    rules: tuple[dict[str, Any], ...]
+    """Groups of recording and alerting rules for a PrometheusRule."""
+    dashboard: str
+    """Grafana's dashboard, as JSON text."""
+
+
+def values_of(
+    config: RepoConfig, env: str, release: Release, champion: Release | None = None, weight: int | None = None
+) -> Values:
+    """Values for `release` in `env`, beside `champion` where the rollout keeps that running.
+
+    Args:
+        config: of `env`.
+        env: an environment of the repo.
+        release: is put there.
+        champion: runs there; None, or a direct rollout: `release` takes its place at once.
+        weight: share of requests for `release` (percent); None: the rollout's own, a canary's first step.
+
+    Raises:
+        ConfigError: the platform cannot run it, a node is wrong, or a name is too long; names what can.
+    """
+    deploy = config.deploy
+    check_supported(deploy)
+    return Values(
+        service=_checked_name(config.service),
+        env=env,
+        platform=deploy.platform,
+        serverless=deploy.serverless,
+        labels=_labels(config, env),
+        annotations={"crm.carrental/owner": config.owner, "crm.carrental/data-class": deploy.data_class},
+        tracks=_tracks(deploy, release, champion, weight),
+        rollout=deploy.rollout.kind,
+        header=deploy.rollout.header,
+        graph=graph_of(deploy, config.service),
+        nodes=_nodes(deploy),
+        resources=deploy.resources,
+        autoscale=deploy.autoscale,
+        route=deploy.route,
+        secrets=deploy.secrets,
+        redis_url_file=REDIS_SECRET in deploy.secrets.names,
+        role_arn=deploy.aws.role_arn,
+        priority_class=deploy.priority_class,
+        audit=_audit(config),
+        network=_network(config),
+        grpc=config.serving.grpc_port is not None,
+        pre_stop_s=PRE_STOP_S,
+        drain_s=math.ceil(config.serving.drain_s),
+        grace_s=PRE_STOP_S + math.ceil(config.serving.drain_s) + _LAST_ANSWERS_S,
+        rules=tuple(rules_of(config, env)),
+        dashboard=json.dumps(dashboard_of(config)),
+    )
+
+
+def as_helm(values: Values) -> dict[str, Any]:
+    """`values` as plain JSON values, all of them written out."""
+    return values.model_dump(mode="json")
+
+
+def digest_of(values: Values) -> str:
+    """`sha256:…` of the values as canonical JSON: keys sorted, no spaces (as RFC 8785 has it for such values)."""
+    text = json.dumps(as_helm(values), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _checked_name(service: str) -> str:
+    if not re.fullmatch(rf"[a-z]([-a-z0-9]{{0,{_LONGEST_NAME - 2}}}[a-z0-9])?", service):
+        raise ConfigError(
+            f"service: {service!r} cannot name Kubernetes objects",
+            f"use small letters, digits and -, at most {_LONGEST_NAME} of them",
+        )
+    return service
+
+
+def _labels(config: RepoConfig, env: str) -> dict[str, str]:
+    return {
+        "app.kubernetes.io/name": config.service,
+        "app.kubernetes.io/managed-by": "crm",
+        "crm.carrental/env": env,
+        "crm.carrental/owner": _label(config.owner),
+        "crm.carrental/cost-centre": _label(config.deploy.cost_centre or "unset"),
+        "crm.carrental/tier": str(config.tier),
+        "crm.carrental/data-class": config.deploy.data_class,
+    }
+
+
+def _label(text: str) -> str:
+    """`text` as a label may hold it; the whole of it stands in the annotation of the same name."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text.replace("@", "-at-"))[:63].strip("-_.") or "unset"
+
+
+def _tracks(deploy: Deploy, release: Release, champion: Release | None, weight: int | None) -> tuple[Track, ...]:
+    least, kind = deploy.autoscale.minimum, deploy.rollout.kind
+    if champion is None or kind == "direct":
+        return (_track("champion", release, 100, least),)
+    if kind == "shadow":
+        share = 100 if weight is None else weight
+        return (_track("champion", champion, 100, least), _track("shadow", release, share, _part(least, share)))
+    own = deploy.rollout.steps[0] if kind == "canary" else deploy.rollout.share
+    share = own if weight is None else weight
+    return (_track("champion", champion, 100 - share, least), _track(kind, release, share, _part(least, share)))
+
+
+def _part(least: int, share: int) -> int:
+    return max(1, math.ceil(least * share / 100))
+
+
+def _track(name: TrackName, release: Release, share: int, minimum: int) -> Track:
+    return Track(
+        name=name,
+        release=_label(release.id),
+        image=release.image,
+        model_version=_label(release.model.version),
+        model_digest=release.model.digest,
+        share=share,
+        minimum=minimum,
+    )
+
+
+def _nodes(deploy: Deploy) -> tuple[NodeValues, ...]:
+    """Each with a port of its own where it shares the pod of the model."""
+    found = []
+    for n, node in enumerate(deploy.nodes):
+        apart = node.kind in APART
+        alone = apart or deploy.platform == "kserve"
+        port = HTTP_PORT if alone else FIRST_NODE_PORT + n
+        found.append(NodeValues(name=node.name, kind=node.kind, port=port, resources=node.resources, apart=apart))
+    return tuple(found)
+
+
+def _audit(config: RepoConfig) -> AuditValues:
+    kind, deploy = config.serving.audit.kind, config.deploy
+    return AuditValues(
+        durable=kind == "durable" or (kind is None and config.tier < 3),
+        volume_gb=deploy.audit_volume_gb,
+        storage_class=deploy.audit_storage_class,
+        ship=kind != "off" and config.serving.audit.sink is not None,
+    )
+
+
+def _network(config: RepoConfig) -> NetworkValues:
+    deploy = config.deploy
+    return NetworkValues(
+        callers=deploy.allowed_callers,
+        gateway=deploy.gateway_namespace,
+        monitoring=deploy.monitoring_namespace,
+        egress=egress_of(config),
+    )

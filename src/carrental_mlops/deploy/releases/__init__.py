@@ -1,0 +1,1 @@
+"""What runs where, as data: releases, their evidence, the journal, who did it."""

@@ -1,0 +1,1 @@
+"""A canary's traffic, its analysis, the promotion, the kill switch."""
