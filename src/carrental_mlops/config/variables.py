@@ -1,4 +1,4 @@
-"""Environment variables that go before a value of crm.yaml."""
+"""What comes by environment variables and mounted secrets, not by crm.yaml."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def online_url(configured: str | None = None) -> str | None:
     except OSError as error:
         fix = f"mount the secret there, or unset {REDIS_URL_FILE}"
         raise ConfigError(f"{REDIS_URL_FILE} names {file}, which cannot be read: {error.strerror}", fix) from error
+
+
+def fits_a_header(token: str) -> bool:
+    """Whether a header of HTTP may hold `token`: ASCII that prints, without a blank."""
+    return token.isascii() and token.isprintable() and " " not in token

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from carrental_mlops.config.variables import fits_a_header
 from carrental_mlops.errors import ConfigError, PlatformError
-from carrental_mlops.header import fits_a_header
 
 TOKEN = "CRM_LOADTEST_TOKEN"  # noqa: S105 - the name of a variable
 """Environment variable with the bearer token that the service wants."""

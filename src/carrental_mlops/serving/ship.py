@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 import orjson
 
 from carrental_mlops.config.serving import Audit
+from carrental_mlops.config.variables import fits_a_header
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.files import locked
-from carrental_mlops.header import fits_a_header
 from carrental_mlops.serving.segments import begun, expired, recover
 
 log = logging.getLogger("carrental_mlops.serving.ship")
