@@ -173,7 +173,7 @@ def test_a_rollback_brings_model_and_configuration_back_with_the_registry_down(
     deploys_to(place.root, place.namespace, resources={"memory": "2Gi"})
     place.well("deploy", "--env", "prod", "--image", pushed(place.root, 2))
     assert place.plane.get("seldondeployments", place.namespace)[0]["spec"] != first
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://127.0.0.1:9")
     began = time.monotonic()
     code, out, err = place.crm("rollback", "--env", "prod")
     assert code == 0 and time.monotonic() - began < 60, err

@@ -8,6 +8,8 @@ import pytest
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.manifests.plain_urls import plain_urls
+from carrental_mlops.deploy.manifests.render import preview_release, render
+from carrental_mlops.errors import ConfigError
 
 
 def _config(**values: Any) -> RepoConfig:
@@ -63,3 +65,23 @@ def test_no_password_is_shown() -> None:
     (finding,) = plain_urls(config, "prod")
     assert "hunter2" not in str(finding)
     assert "me:***@db" in finding.said
+
+
+@pytest.mark.parametrize(
+    ("values", "mend"),
+    [
+        ({"feast": {"online": "redis://cache:6379/0"}}, "write rediss://"),
+        ({"serving": {"audit": {"sink": "kafka://broker:9092/audit"}}}, "take the TLS listener"),
+        ({"serving": {"audit": {"sink": "http://opensearch:9200/x"}}}, "write https://"),
+        ({"steps": {"ingest": {"source": "postgresql://db/rentals"}}}, "sslmode=verify-full"),
+        ({"mlflow": {"tracking_uri": "http://mlflow:5000"}}, "write https://"),
+    ],
+)  # fmt: skip
+def test_what_would_be_applied_is_refused_while_a_url_is_plain(values: dict[str, Any], mend: str) -> None:
+    pytest.importorskip("helm_python")
+    config = _config(**values)
+    (finding,) = plain_urls(config, "prod")
+    with pytest.raises(ConfigError, match=mend) as refused:
+        render(config, "prod", preview_release(config, "prod"))
+    assert finding.object in refused.value.what and finding.object in refused.value.fix
+    assert render(config, "local", preview_release(config, "local")).objects

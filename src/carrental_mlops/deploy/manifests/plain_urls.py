@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.manifests.policy import Finding
-from carrental_mlops.errors import shown_url
+from carrental_mlops.errors import ConfigError, shown_url
 
 _PLAIN: Mapping[str, str] = {"redis": "rediss", "http": "https", "ws": "wss", "ftp": "sftp", "amqp": "amqps"}
 """Schemes without TLS, each with the one that has it."""
@@ -48,6 +48,17 @@ def plain_urls(config: RepoConfig, env: str) -> list[Finding]:
         if wrong := _wrong(key, url):
             found.append(Finding("plain-url", key, f"{shown_url(url)}: {wrong}"))
     return found
+
+
+def hold_tls(config: RepoConfig, env: str) -> None:
+    """Refuse a configuration that reaches a store without verified TLS; in the first environment none is refused.
+
+    Raises:
+        ConfigError: names every key, its URL without a password, and what to write instead.
+    """
+    if found := plain_urls(config, env):
+        keys = ", ".join(finding.object for finding in found)
+        raise ConfigError("\n".join(map(str, found)), f"mend {keys} in config/{env}.yaml, or where `--set` says it")
 
 
 def _urls(value: Any, at: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from carrental_mlops import __version__
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.manifests import helm, policy
 from carrental_mlops.deploy.manifests.graph_check import check_manifests
+from carrental_mlops.deploy.manifests.plain_urls import hold_tls
 from carrental_mlops.deploy.manifests.values import Values, as_helm, values_of
 from carrental_mlops.deploy.releases.release import ModelRef, Release
 from carrental_mlops.files import whole_file
@@ -35,8 +36,10 @@ def render(
     """Objects of `release` in `env`; the arguments are those of `values_of`.
 
     Raises:
-        ConfigError: the platform cannot run it, the chart cannot be rendered, or an object breaks a rule of ours.
+        ConfigError: a store is reached without verified TLS, the platform cannot run it, the chart cannot be
+            rendered, or an object breaks a rule of ours.
     """
+    hold_tls(config, env)
     values = values_of(config, env, release, champion, weight)
     objects = helm.render(as_helm(values), config.service, config.deploy.namespace)
     check_manifests(objects)
