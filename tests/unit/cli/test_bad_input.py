@@ -38,6 +38,29 @@ IN_A_REPO = [
     ("audit", "ship", "--once"),
     ("audit", "prune"),
     ("replay", "--model", "champion"),
+    ("render", "--env", "prod"),
+    ("deploy", "--env", "prod", "--dry-run"),
+    ("rollback", "--env", "prod", "--dry-run"),
+    ("diff", "--env", "prod"),
+    ("status", "--env", "prod"),
+    ("logs", "--env", "prod"),
+    ("promote", "--dry-run"),
+    ("switch", "tiny", "--env", "prod"),
+    ("diagnose", "tiny", "--env", "prod"),
+    ("trace", "a1"),
+    ("release", "list"),
+    ("release", "show", "prod-1"),
+    ("release", "diff", "prod-1", "prod-2"),
+    ("image", "build", "--dry-run"),
+    ("infra", "plan", "--env", "prod"),
+    ("infra", "apply", "--env", "prod", "--digest", "3f9a61c2"),
+    ("infra", "destroy", "--env", "prod", "--dry-run"),
+    ("infra", "unlock", "--env", "prod", "--lock", "7e0a41c9-7c1f-8d5c-9d3d-2f6d2f6a9f11"),
+    ("infra", "cost", "--env", "prod"),
+    ("watch", "alerts"),
+    ("watch", "rules"),
+    ("watch", "runbook"),
+    ("watch", "dashboard"),
 ]
 """Commands that read a model repo, with arguments that a good repo would take."""
 FREE = [
@@ -51,6 +74,8 @@ FREE = [
     ("version",),
     ("k6", "build"),
     ("audit", "key", "key"),
+    ("report", "gate", "run.json"),
+    ("report", "comment", "--run", "run.json"),
 ]
 UNKNOWN = [
     ("templates", "show", "frod"),
@@ -75,6 +100,13 @@ UNKNOWN = [
     ("serve", "--set", "serving.prot=1"),
     ("serve", "--bundle", "nowhere"),
     ("serve", "--bundle", "nowhere", "--version", "1"),
+    ("render", "--env", "prdo"),
+    ("deploy", "--env", "prdo"),
+    ("release", "show", "prdo-1"),
+    ("switch", "anothers", "--env", "prod"),
+    ("diagnose", "anothers", "--env", "prod"),
+    ("infra", "cost", "--env", "prdo"),
+    ("watch", "rules", "--env", "prdo"),
 ]
 BROKEN = {
     "not YAML": "service: [\n",
