@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 
 import pytest
+from small_repo import crm
 
-from carrental_mlops.cli.main import main
 from carrental_mlops.data.measures.curves import Curve
 from carrental_mlops.data.measures.evaluation import Comparison, Evaluation, Interval
 from carrental_mlops.deploy.ci.comment import LONGEST, MARK, comment
@@ -79,13 +79,6 @@ def test_a_record_is_read_as_it_was_written_also_what_was_not_measured(tmp_path:
     path.write_text("{")
     with pytest.raises(DataError, match="no record of a run"):
         RunRecord.read(path)
-
-
-def crm(*arguments: str) -> int:
-    try:
-        return main(arguments)
-    except SystemExit as ended:
-        return int(ended.code or 0)
 
 
 def test_the_gates_no_ends_the_job_and_its_yes_does_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

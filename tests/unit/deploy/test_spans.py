@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 import pytest
+from small_repo import crm, small_repo
 
-from carrental_mlops.cli.main import main
 from carrental_mlops.deploy.observe.spans import spans_of
 from carrental_mlops.errors import ConfigError, PlatformError
 
@@ -44,20 +44,6 @@ SPAN = {
 RESOURCE = {"attributes": [{"key": "service.name", "value": {"stringValue": "payments"}}]}
 TEMPO = {"batches": [{"resource": RESOURCE, "scopeSpans": [{"spans": [SPAN]}]}]}
 TEMPO_2 = {"trace": {"resourceSpans": [{"resource": RESOURCE, "scopeSpans": [{"spans": [SPAN]}]}]}}
-CONFIG = """service: payments
-package: payments
-owner: a@example.com
-tier: 3
-columns: {id: payment_id, time: paid_at, label: is_fraud, entities: [customer_id]}
-"""
-
-
-def crm(arguments: list[str]) -> int:
-    """The exit code of the command."""
-    try:
-        return main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 @pytest.fixture
@@ -104,8 +90,7 @@ def test_what_is_no_trace_is_said(answers: tuple[str, dict[str, Any]]) -> None:
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "crm.yaml").write_text(CONFIG)
+    small_repo(tmp_path)
     data = {
         "request": "r-1", "model": {"name": "payments", "version": "3"}, "decision": ["block"], "score": [0.9],
         "reason": ["score"], "flags": ["stale:history"], "ages": {"history": 7200.0},
@@ -129,7 +114,7 @@ def test_a_request_is_found_by_trace_request_or_event(
 ) -> None:
     url, told = answers
     told["document"] = JAEGER
-    assert crm(["trace", name, "--query", url]) == 0
+    assert crm("trace", name, "--query", url) == 0
     said = capsys.readouterr().out
     for part in ("request r-1, model payments 3", "block, score 0.9000, score", "stale:history", "history 2.0 h"):
         assert part in said
@@ -138,5 +123,5 @@ def test_a_request_is_found_by_trace_request_or_event(
 
 
 def test_what_nobody_knows_is_an_error_with_the_next_step(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert crm(["trace", "r-2"]) == 1
+    assert crm("trace", "r-2") == 1
     assert "serving.traces.query" in capsys.readouterr().err

@@ -7,32 +7,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from small_repo import crm, small_repo
 
-from carrental_mlops.cli.main import main
 from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.serving.switch import LOCAL, Order
-
-CONFIG = """service: payments
-package: payments
-owner: a@example.com
-tier: 3
-columns: {id: payment_id, time: paid_at, label: is_fraud, entities: [customer_id]}
-"""
-
-
-def crm(arguments: list[str]) -> int:
-    """The exit code of the command."""
-    try:
-        return main(arguments)
-    except SystemExit as end:
-        return int(end.code or 0)
 
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "config").mkdir()
-    (tmp_path / "config" / "crm.yaml").write_text(CONFIG)
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(small_repo(tmp_path))
     return tmp_path
 
 
@@ -44,21 +27,21 @@ def test_a_switch_is_written_for_the_service_and_in_the_journal_once(
     repo: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = ["switch", "payments", "--to", "rules", "--reason", "scores drift", "--until", "2030-03-01T10:00"]
-    assert crm(asked) == 0
-    assert crm(asked) == 0
+    assert crm(*asked) == 0
+    assert crm(*asked) == 0
     order = Order.parsed((repo / LOCAL).read_text())
     assert order is not None
     assert (order.to, order.reason, order.until) == ("rules", "scores drift", datetime(2030, 3, 1, 10, tzinfo=UTC))
     assert kinds(repo) == ["switch.on"]
     assert "it is so already" in capsys.readouterr().err
-    assert crm(["switch", "payments", "--json"]) == 0
+    assert crm("switch", "payments", "--json") == 0
     assert json.loads(capsys.readouterr().out)["to"] == "rules"
 
 
 def test_off_ends_it_before_its_time(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    crm(["switch", "payments", "--to", "constant", "--decision", "review", "--reason", "a fault", "--until", "2h"])
-    assert crm(["switch", "payments", "--off", "--reason", "mended"]) == 0
-    assert crm(["switch", "payments", "--off", "--reason", "mended"]) == 0
+    crm("switch", "payments", "--to", "constant", "--decision", "review", "--reason", "a fault", "--until", "2h")
+    assert crm("switch", "payments", "--off", "--reason", "mended") == 0
+    assert crm("switch", "payments", "--off", "--reason", "mended") == 0
     assert Order.parsed((repo / LOCAL).read_text()) is None
     assert kinds(repo) == ["switch.on", "switch.off"]
     assert "the model answers" in capsys.readouterr().out
@@ -66,7 +49,7 @@ def test_off_ends_it_before_its_time(repo: Path, capsys: pytest.CaptureFixture[s
 
 def test_a_dry_run_writes_nothing(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["switch", "payments", "--to", "previous", "--reason", "a fault", "--until", "30m", "--dry-run"]
-    assert crm(asked) == 0
+    assert crm(*asked) == 0
     order = Order.parsed(capsys.readouterr().out)
     assert order is not None
     assert timedelta(minutes=29) < order.until - datetime.now(UTC) <= timedelta(minutes=30)
@@ -84,7 +67,7 @@ def test_a_dry_run_writes_nothing(repo: Path, capsys: pytest.CaptureFixture[str]
 def test_what_cannot_be_switched_is_refused(
     repo: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert crm(["switch", *arguments]) == 1
+    assert crm("switch", *arguments) == 1
     assert said in capsys.readouterr().err
     assert not (repo / LOCAL).exists()
 
@@ -93,11 +76,11 @@ def test_what_cannot_be_switched_is_refused(
     "arguments", [["--to", "rules", "--until", "2h"], ["--to", "rules", "--reason", "a"], ["--off"]]
 )
 def test_a_switch_wants_a_reason_and_an_end(repo: Path, arguments: list[str]) -> None:
-    assert crm(["switch", "payments", *arguments]) == 2
+    assert crm("switch", "payments", *arguments) == 2
 
 
 def test_a_broken_switch_is_told(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (repo / LOCAL).parent.mkdir(parents=True)
     (repo / LOCAL).write_text("{broken")
-    assert crm(["switch", "payments"]) == 1
+    assert crm("switch", "payments") == 1
     assert "the service ignores it" in capsys.readouterr().err
