@@ -40,7 +40,7 @@ lint: setup
 type: setup
 	@$(PY) -m mypy
 
-test: setup lint type ## lint, types, tests; what a Python version can change on 3.12 too
+test: setup lint type ## lint, types, tests; on 3.12 too, what a version can change; its last line says where there is no 3.12
 	@$(PY) -m pytest -q -n 2 --dist loadfile
 	@$(MAKE) --no-print-directory test312
 

@@ -1,8 +1,10 @@
-"""What every benchmark shares: wall and CPU seconds of a command, medians, and the row it prints."""
+"""What every benchmark shares: wall and CPU seconds of a command, medians, and the row it prints with its verdict."""
 
 from __future__ import annotations
 
+import operator
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -14,6 +16,26 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
+_LIMIT = re.compile(r"(<=|>=|<|>) ([\d.]+)( s|x)")
+_HOLDS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+
+
+def verdict(target: str, ratio: float, ours_s: float = float("nan")) -> str:
+    """`met`, or `**missed**` in bold.
+
+    Args:
+        target: limits after commas, all to be held: of the ratio (`<= 1.1x`) or of ours in seconds (`< 2 s`).
+        ratio: as measured.
+        ours_s: seconds, for a limit in seconds; without it such a limit is missed.
+
+    Raises:
+        ValueError: `target` holds something else.
+    """
+    limits = [_LIMIT.fullmatch(part) for part in target.split(", ")]
+    if not all(limits):
+        raise ValueError(f"{target!r} is no target. Fix: write such as `<= 1.1x, < 2 s`")
+    held = (_HOLDS[m[1]](ratio if m[3] == "x" else ours_s, float(m[2])) for m in limits if m)
+    return "met" if all(held) else "**missed**"
 
 
 @dataclass(frozen=True)
@@ -31,7 +53,7 @@ class Row:
         ratio = self.ours / self.peer
         return (
             f"| {self.what} | {self.ours:.3g} s | {self.peer_name} | {self.peer:.3g} s "
-            f"| {ratio:.2f}x | {self.target} | {self.note} |"
+            f"| {ratio:.3g}x | {self.target} | {verdict(self.target, ratio, self.ours)} | {self.note} |"
         )
 
 

@@ -27,11 +27,17 @@ PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks
 
 Ratios of medians, ours against the peer, taken in turn in one run by `make bench`. Machines are noisy: read the ratio.
-A row keeps the date and load of the run that made it.
+A row keeps the date and load of the run that made it, and whether that run reached what it is to reach.
 
-| what | ours | against | peer | ratio | to reach | note |
-|---|---|---|---|---|---|---|
+| what | ours | against | peer | ratio | to reach | reached | note |
+|---|---|---|---|---|---|---|---|
 """
+
+
+def dated(row: str, machine: str, name: str) -> str:
+    """A benchmark's row with where and when it was taken, and the benchmark that takes it again."""
+    cells, _, note = row.rstrip().removesuffix("|").rpartition("|")
+    return f"{cells}| {f'{note.strip()} ({machine})'.strip()} <!-- {name} --> |"
 
 
 def main() -> None:
@@ -39,13 +45,13 @@ def main() -> None:
     parser.add_argument("names", nargs="*", choices=[*NAMES, []], help="default: all")
     names = parser.parse_args().names or NAMES
     kept = PAGE.read_text().splitlines() if PAGE.is_file() else []
-    lines = {name: [row for row in kept if row.endswith(f"<!-- {name} -->")] for name in NAMES}
+    lines = {name: [row for row in kept if row.endswith(f"<!-- {name} --> |")] for name in NAMES}
     for name in names:
         print(f"== {name}", file=sys.stderr, flush=True)
         done = subprocess.run([sys.executable, HERE / f"{name}.py"], stdout=subprocess.PIPE, text=True, check=True)
         machine = f"{datetime.date.today()}, {os.cpu_count()} cores {platform.machine()}, load {os.getloadavg()[0]:.1f}"
         rows = [row for row in done.stdout.splitlines() if row.startswith("| ")]
-        lines[name] = [f"{row.rstrip(' |')} ({machine}) | <!-- {name} -->" for row in rows]
+        lines[name] = [dated(row, machine, name) for row in rows]
         PAGE.write_text(HEAD + "\n".join(row for every in NAMES for row in lines[every]) + "\n")
     print(PAGE.read_text())
 

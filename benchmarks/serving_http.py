@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import serving_setup as setup
-from measure import BIN
+from measure import BIN, verdict
 from serving_setup import Peer
 
 COLLECTOR = 18199
@@ -229,7 +229,7 @@ def against(what: str, ours: Taken, peer: Taken, measured: str, shown: str, targ
     """A line of the benchmark page; `shown` formats a figure, such as `{:.1f} ms`."""
     mine, theirs = getattr(ours, measured), getattr(peer, measured)
     figures = f"{shown.format(mine)} | {peer.name} | {shown.format(theirs)} | {mine / theirs:.2f}x"
-    return f"| {what} | {figures} | {target} | {note} |"
+    return f"| {what} | {figures} | {target} | {verdict(target, mine / theirs)} | {note} |"
 
 
 def report(found: list[Taken], events: dict[str, int]) -> Iterator[str]:
@@ -245,7 +245,7 @@ def report(found: list[Taken], events: dict[str, int]) -> Iterator[str]:
 
     for ours, target in ((best, ">= 5x"), (durable, ">= 3x")):
         note = f"the audit holds {events[ours.name]:,} events of {ours.answered:,} answers"
-        what = f"requests/s at 16 connections, {ours.name[6:]} audit"
+        what = f"requests/s at 16 connections, {ours.name[6:]}"
         yield against(what, ours, fastest, "rps16", "{:,.0f}", target, note)
     yield against("the same", best, hand, "rps16", "{:,.0f}", ">= 2x")
     p99 = f"durable audit {durable.p99_1:.2f} ms"

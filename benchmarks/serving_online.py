@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from measure import ROOT, wall
+from measure import ROOT, verdict, wall
 
 PEERS = Path(__file__).parent / "online_peers"
 CUSTOMERS = 2_000
@@ -210,7 +210,7 @@ def report(found: list[Peer]) -> None:
         mine, theirs = numbers[name], numbers[rival]
         print(
             f"| stored features from Redis, {CONNECTIONS} connections: {name} | {mine[0]:.0f}/s | {rival} "
-            f"| {theirs[0]:.0f}/s | {mine[0] / theirs[0]:.2f}x | {target} "
+            f"| {theirs[0]:.0f}/s | {mine[0] / theirs[0]:.2f}x | {target} | {verdict(target, mine[0] / theirs[0])} "
             f"| p99 {mine[2]:.1f} against {theirs[2]:.1f} ms, CPU {mine[3]:.0f} against {theirs[3]:.0f} µs a request |"
         )
 
