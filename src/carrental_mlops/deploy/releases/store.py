@@ -8,26 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from pydantic import ValidationError
 
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.deploy.releases.objects import ObjectStore
 from carrental_mlops.deploy.releases.release import Event, Release, State, Stored
-from carrental_mlops.errors import ConfigError, DataError, PlatformError
-from carrental_mlops.files import create_file
+from carrental_mlops.errors import ConfigError, DataError
 from carrental_mlops.integrations.mlflow_registry import Registry
-from carrental_mlops.integrations.s3 import S3Objects
 
 _Document = TypeVar("_Document", bound=Frozen)
-
-
-class _Place(Protocol):
-    def names(self, below: str) -> list[str]: ...
-
-    def read(self, name: str) -> bytes | None: ...
-
-    def create(self, name: str, content: bytes) -> bool: ...
 
 
 class ReleaseStore:
@@ -42,7 +33,7 @@ class ReleaseStore:
 
     def __init__(self, root: Path, place: str) -> None:
         self.shown = place
-        self._place: _Place = _Bucket(place) if place.startswith("s3://") else _Folder(root / place)
+        self._place = ObjectStore(root, place)
 
     def add(self, env: str, make: Callable[[str], Stored]) -> Stored:
         """What `make` made of the next free id, now stored; never over another: two writers get two numbers.
@@ -135,48 +126,3 @@ def tag_model(registry: Registry, release: Release) -> None:
 
 def _text(document: Frozen) -> bytes:
     return (document.model_dump_json(indent=1) + "\n").encode()
-
-
-class _Folder:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def names(self, below: str) -> list[str]:
-        folder = self._root / below
-        try:
-            return [path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise PlatformError(f"{folder} cannot be read: {error.strerror}", "allow reading it") from error
-
-    def read(self, name: str) -> bytes | None:
-        try:
-            return (self._root / name).read_bytes()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise PlatformError(f"{self._root / name} cannot be read: {error.strerror}", "allow reading it") from error
-
-    def create(self, name: str, content: bytes) -> bool:
-        return create_file(self._root / name, content)
-
-
-class _Bucket:
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def names(self, below: str) -> list[str]:
-        found = (entry.path for entry in S3Objects(f"{self._url}{below}/").entries())
-        return [name for name in found if "/" not in name]
-
-    def read(self, name: str) -> bytes | None:
-        found = S3Objects(self._url).contents([name])[0]
-        if isinstance(found, FileNotFoundError):
-            return None
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def create(self, name: str, content: bytes) -> bool:
-        return S3Objects(self._url).create(name, content)
