@@ -61,3 +61,10 @@ def test_modules_classes_and_patterns_that_are_there_are_let_through() -> None:
         absent("carrental_mlops.serving.nodes:Mean, carrental_mlops.steps.TrainStep, `steps/<name>.py`, tests/unit")
         == []
     )
+
+
+def test_the_first_page_leads_to_every_how_to_and_the_menu_to_every_page() -> None:
+    first, menu = (ROOT / "docs" / "index.md").read_text(), (ROOT / "mkdocs.yml").read_text()
+    pages = [str(page.relative_to(ROOT / "docs")) for page in PAGES if page.is_relative_to(ROOT / "docs")]
+    assert [page for page in pages if page.startswith("how-to/") and f"({page}" not in first] == []
+    assert [page for page in pages if not re.search(rf"[:-] {re.escape(page)}$", menu, re.M)] == []
