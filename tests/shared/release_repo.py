@@ -47,7 +47,7 @@ def registered(root: Path, number: int = 1) -> str:
     folder = root / ".crm" / "saved"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.txt").write_text(f"model {number}")
-    tags = {"gate": json.dumps(["met: roc_auc is 0.9; it must be at least 0.8"])}
+    tags = {"gate": json.dumps(["met: roc_auc is 0.9; it must be at least 0.8"]), "crm.trained_by": "ada@example.com"}
     registry, digest = Registry(f"sqlite:///{root}/.crm/mlflow.db", SERVICE), f"{number:064x}"
     assert registry.register(folder, digest, f"training-{number}", tags, {"roc_auc": 0.9}) == str(number)
     return digest

@@ -48,7 +48,7 @@ def deploy(
     from carrental_mlops.deploy.cluster.deployment import try_out
     from carrental_mlops.deploy.cluster.site import Site
     from carrental_mlops.deploy.releases.draft import Wanted, draft_of
-    from carrental_mlops.deploy.releases.person import person
+    from carrental_mlops.deploy.releases.identity import person
 
     site = Site.of(open_repo(repo, env, sets or ()), env)
     asked = Wanted(person(site.repo.root, os.environ), image, model, canary, tuple(evidence or ()))

@@ -29,6 +29,7 @@ _NOUNS = {
     "render": ("app", "What a deployment would apply: Kubernetes objects."),
     "diff": ("app", "What a deployment would change, in words."),
     "deploy": ("app", "Release a model into the cluster."),
+    "approve": ("app", "Say yes to a model, before it is promoted."),
     "promote": ("app", "A release to the next environment: scored, canary by canary, back by itself."),
     "switch": ("app", "The kill switch: rules, the model before or one decision answer."),
     "rollback": ("app", "Back to an earlier release, model and configuration together."),

@@ -32,7 +32,7 @@ def promote(
 
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.cluster.site import Site
-    from carrental_mlops.deploy.releases.person import person
+    from carrental_mlops.deploy.releases.identity import person
     from carrental_mlops.deploy.rollout.promotion import refusal
     from carrental_mlops.orchestration.promoting import Promotion
 

@@ -34,7 +34,7 @@ def rollback(
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.cluster.deployment import rollback as back
     from carrental_mlops.deploy.cluster.site import Site
-    from carrental_mlops.deploy.releases.person import person
+    from carrental_mlops.deploy.releases.identity import person
 
     site = Site.of(open_repo(repo, env), env)
     show(back(site, person(site.repo.root, os.environ), say, to, timeout if wait else None, dry_run), as_json)

@@ -53,7 +53,7 @@ def switch(
     import os
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.releases.person import person
+    from carrental_mlops.deploy.releases.identity import person
     from carrental_mlops.deploy.rollout.switch import Switching, confirmed
     from carrental_mlops.errors import ConfigError
     from carrental_mlops.serving.switch import Order

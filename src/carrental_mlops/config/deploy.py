@@ -159,6 +159,17 @@ class Sized(Frozen):
     """UTC."""
 
 
+class Approval(Frozen):
+    """Who tells the names of those who train and approve, and where a yes is kept."""
+
+    issuer: str | None = Field(default=None, pattern=r"^(https://|http://127\.0\.0\.1:)[^ ]+$")
+    """Of the CI's OIDC tokens, such as `https://gitlab.example.com`; unset: git's user is believed."""
+    audience: str = "crm"
+    """Of the token in CRM_OIDC_TOKEN."""
+    store: str | None = Field(default=None, pattern=r"^s3://.+/$")
+    """Where `crm approve` keeps each yes: `s3://bucket/approvals/`, which the role approver alone may write."""
+
+
 class Deploy(Frozen):
     """How a release runs."""
 
@@ -197,4 +208,5 @@ class Deploy(Frozen):
     cost_centre: str | None = None
     data_class: Literal["public", "internal", "confidential", "personal"] = "personal"
     aws: Aws = Aws()
+    approval: Approval = Approval()
     infra: Infra = Infra()

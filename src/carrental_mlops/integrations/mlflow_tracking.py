@@ -19,7 +19,8 @@ from carrental_mlops.integrations.mlflow_client import artifact_location, client
 from carrental_mlops.integrations.processes import HOST, PID, has_ended, identity
 
 _UNFIT = re.compile(r"[^\w\-. :/]")
-_LINEAGE = ("git_commit", "git_dirty", "package_version", "template", "template_version", "fingerprint", "seed")
+_LINEAGE = ("git_commit", "git_dirty", "package_version", "template", "template_version", "fingerprint", "seed",
+            "trained_by")  # fmt: skip
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 

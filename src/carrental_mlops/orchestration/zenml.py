@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -19,6 +20,7 @@ from carrental_mlops.core.pipeline import Pipeline
 from carrental_mlops.core.runner import OnStep, RunSummary, StepOutcome
 from carrental_mlops.core.step import StepConfig
 from carrental_mlops.core.wiring import trace
+from carrental_mlops.deploy.releases.identity import trainer
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.integrations import mlflow
 from carrental_mlops.orchestration.recipe import OUTPUTS, RECIPE, Recipe, recipe_of
@@ -186,7 +188,8 @@ def _configured(compiled: Any, context: Context, run_config: Path | None) -> Any
 
 def _execute(run: _Prepared) -> RunSummary:
     context, tracker, options = run.context, run.tracker, run.options
-    with tracker.running(context, {"fingerprint": run.recipe.fingerprint()}):
+    tags = {"fingerprint": run.recipe.fingerprint(), "trained_by": trainer(context.root, context.env, os.environ) or ""}
+    with tracker.running(context, {name: value for name, value in tags.items() if value}):
         tracker.keep(RECIPE, run.recipe.to_json())
         if options.stack is None:
             close_killed_runs(run.client, tracker.uri, context.service)

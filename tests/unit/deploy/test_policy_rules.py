@@ -77,7 +77,7 @@ BROKEN: list[tuple[str, Callable[[Objects], Any]]] = [
     ("minimum-below-maximum", lambda o: of(o, "HorizontalPodAutoscaler")["spec"].update(minReplicas=0)),
     ("disruption-budget", _unmade("PodDisruptionBudget")),
     ("weights", _weigh),
-    ("weights", lambda o: of(o, "SeldonDeployment")["spec"]["predictors"][0].update(traffic=90)),
+    ("weights", lambda o: of(o, "SeldonDeployment")["spec"]["predictors"][0].update(traffic=80)),
     ("no-raw-payloads", lambda o: of(o, "SeldonDeployment")["spec"]["predictors"][0]["graph"].update(logger={})),
 ]
 

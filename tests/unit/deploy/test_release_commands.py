@@ -18,7 +18,7 @@ from carrental_mlops.cli.main import main
 from carrental_mlops.core.repo import open_repo
 from carrental_mlops.deploy.cluster.deployment import alone_in
 from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of, same_content
-from carrental_mlops.deploy.releases.person import person
+from carrental_mlops.deploy.releases.identity import person
 from carrental_mlops.deploy.releases.release import Event, Evidence, ModelRef, Release, Stored, Waiver
 from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.errors import ConfigError, GateRefused
@@ -44,7 +44,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _draft(root: Path, number: int, **changed: Any) -> Draft:
     config = open_repo(root, "prod").config
     model = ModelRef(name=config.service, version=str(number), digest=f"{number:064x}")
-    given = {"evidence": (YES,), "waivers": (), "commit": "abc", **changed}
+    given = {"evidence": (YES,), "waivers": (), "commit": "abc", "root": root, "trained_by": "ada", **changed}
     return Draft(config, "prod", Wanted("jane@example.com"), f"{IMAGE}@sha256:{number:064x}", model, **given)
 
 
@@ -81,7 +81,7 @@ def test_a_release_is_shown_with_evidence_and_events(made: Path, capsys: pytest.
 def test_two_releases_are_compared_in_words(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(_crm(capsys, made, "release", "diff", "prod-1", "prod-2", "--json")[1])
     said = {one["said"]: (one["restarts"], one["loses"]) for one in told["changes"]}
-    assert said["champion 100 % to 95 %"] == (False, None)
+    assert said["champion 100 % to 90 %"] == (False, None)
     assert said["champion: container fraud-payments: memory limit 1Gi to 2Gi"] == (True, None)
     assert "canary added" in said
 

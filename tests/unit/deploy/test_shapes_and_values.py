@@ -106,7 +106,7 @@ def test_each_shape_has_its_graph_with_a_container_for_each_unit(shape: str, gra
 
 
 def test_a_canary_starts_with_the_first_step_and_takes_the_weight_it_is_given() -> None:
-    for weight, shares in ((None, [95, 5]), (40, [60, 40]), (0, [100, 0])):
+    for weight, shares in ((None, [90, 10]), (40, [60, 40]), (0, [100, 0])):
         (made,) = objects_of("SeldonDeployment", weight, rollout={"kind": "canary"})
         assert [one["traffic"] for one in made["spec"]["predictors"]] == shares
         assert [one["name"] for one in made["spec"]["predictors"]] == ["champion", "canary"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from carrental_mlops.deploy.manifests.graph_check import check_nodes
 from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.deploy.manifests.values import as_helm, digest_of
 from carrental_mlops.deploy.releases.evidence import gate_evidence, load_test_evidence, refusals, required, waivers
+from carrental_mlops.deploy.releases.identity import TRAINED_BY, Person, approvers, hold_separation
 from carrental_mlops.deploy.releases.release import Evidence, ModelRef, Release, Stored, Waiver
 from carrental_mlops.errors import ConfigError, GateRefused, shown_url
 from carrental_mlops.integrations.code_version import code_tags
@@ -57,12 +60,18 @@ class Draft:
     evidence: tuple[Evidence, ...]
     waivers: tuple[Waiver, ...]
     commit: str | None
+    root: Path = Path()
+    """Of the model repo."""
+    trained_by: str | None = None
+    """As the registry has it."""
 
     def refuse(self) -> None:
-        """Refuse what evidence does not carry.
+        """Refuse what evidence does not carry, and in the last environment of tier 1 what only its trainer approved.
 
         Raises:
-            GateRefused: the gate or the load test is missing or said no, and nobody answers for it.
+            GateRefused: the gate or the load test is missing or said no, and nobody answers for it; nobody but who
+                trained has approved, or nobody knows who trained.
+            PlatformError: the CI's issuer, or the place of approvals, does not answer.
         """
         said = refusals(required(self.config, self.env), self.evidence, self.waivers)
         if said:
@@ -72,6 +81,13 @@ class Draft:
                 "show it (crm run training, crm loadtest --profile load), or let a person answer for it in "
                 "releases/waivers.yaml: what, by, reason, expires",
             )
+        if self.config.tier == 1 and self.env == self.config.environments[-1]:
+            hold_separation(self.trained_by, self._approvers)
+
+    @cached_property
+    def _approvers(self) -> tuple[Person, ...]:
+        """Asked once: a CI's token may expire between scoring and deploying."""
+        return approvers(self.root, self.env, self.config.deploy.approval, self.model, os.environ)
 
     def stored(self, name: str, beside: Release | None, before: str | None, at: datetime) -> Stored:
         """The release of the id `name`.
@@ -118,7 +134,18 @@ def draft_of(repo: ModelRepo, env: str, wanted: Wanted, now: datetime | None = N
     found = (gate_evidence(registered), load_test_evidence(repo.root, config.slo, model, files))
     held = waivers(repo.root, now or datetime.now(UTC))
     return Draft(config, env, wanted, image, model, tuple(one for one in found if one), _used(held, config, env),
-                 code_tags(repo.root).get("git_commit"))  # fmt: skip
+                 code_tags(repo.root).get("git_commit"), repo.root, registered.tags.get(TRAINED_BY))  # fmt: skip
+
+
+def trained_by(repo: ModelRepo, model: ModelRef) -> str | None:
+    """Who trained `model`, as the registry has it; None where nobody knows.
+
+    Raises:
+        ConfigError: the registry has no such version.
+        PlatformError: the registry cannot be reached.
+    """
+    registry = Registry(tracking_uri(repo.root, repo.config.mlflow.tracking_uri), repo.config.service)
+    return registry.version(model.version).tags.get(TRAINED_BY)
 
 
 def image_records(root: Path) -> list[dict[str, Any]]:

@@ -18,8 +18,8 @@ from carrental_mlops.deploy.releases.release import Instant
 from carrental_mlops.errors import DataError
 
 Kind = Literal[
-    "rollout.scored", "rollout.weight", "rollout.stopping", "rollout.promoted", "rollout.rolled_back", "rollout.refused",
-    "switch.on", "switch.off",
+    "rollout.scored", "rollout.weight", "rollout.stopping", "rollout.promoted", "rollout.rolled_back",
+    "rollout.refused", "switch.on", "switch.off",
 ]  # fmt: skip
 
 
