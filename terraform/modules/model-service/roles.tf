@@ -34,7 +34,7 @@ locals {
     ])
     approver = concat(local.read, [
       { Sid = "WriteApprovals", Effect = "Allow", Action = ["s3:PutObject"], Resource = ["${local.bucket_arn}/approvals/*"] },
-    ], local.find_cluster)
+    ])
     deployer = concat(local.read, local.images, [
       { Sid = "WriteReleases", Effect = "Allow", Action = ["s3:PutObject"], Resource = ["${local.bucket_arn}/releases/*"] },
       {

@@ -108,7 +108,7 @@ def test_a_version_and_the_report_name_commit_fingerprint_and_mlflow_run(tmp_pat
     (tmp_path / ".crm.json").write_text('{"template": "fraud-realtime", "version": "0.3.1"}')
     uri = tracking_uri(tmp_path)
     context = Context("r-1", "training", "register", "fraud", root=tmp_path, seed=11, stores=True)
-    with Tracker(uri, "fraud", "r-1").running(context, {"fingerprint": "f" * 64}) as run:
+    with Tracker(uri, "fraud", "r-1").running(context, {"fingerprint": "f" * 64, "trained_by": "ada"}) as run:
         RegisterStep(RegisterConfig(), context).run(
             model=_model(), train=TrainRows(_rows()), evaluation=_evaluation(), verdict=YES, champion=Champion()
         )
@@ -121,6 +121,7 @@ def test_a_version_and_the_report_name_commit_fingerprint_and_mlflow_run(tmp_pat
         "crm.git_dirty": "true",
         "crm.template_version": "0.3.1",
         "crm.fingerprint": "f" * 64,
+        "crm.trained_by": "ada",
         "crm.mlflow_run_id": run,
         "crm.data.train": frame_digest(_rows()),
         "crm.seed": "11",

@@ -68,6 +68,11 @@ class Job(Frozen):
     """Runs once with each; PYTHON_VERSION names it."""
     env: Mapping[str, str] = {}
 
+    @property
+    def names_person(self) -> bool:
+        """Whether it gets the token that says for whom it runs: it trains, approves or releases."""
+        return self.environment is not None or self.role == "trainer"
+
     @model_validator(mode="after")
     def _holds_together(self) -> Job:
         if self.name in _TAKEN:

@@ -140,8 +140,8 @@ def _steps(job: Job) -> list[dict[str, Any]]:
     if job.role:
         role = {"ROLE": f"${{{{ vars.CRM_ROLE_{job.role.upper()} }}}}"}
         steps.append({"name": "AWS by the job's own OIDC token", "env": role, "run": _AWS})
-    if job.environment:
-        steps.append({"name": "who asks, for the record of the release", "run": _PERSON})
+    if job.names_person:
+        steps.append({"name": "who asks", "run": _PERSON})
     prepared = (f"mkdir -p {KEPT}/{job.name}",) if job.keeps else ()
     steps.append({"name": job.name, "run": "\n".join([*prepared, *job.script]) + "\n"})
     return steps + _after(job)

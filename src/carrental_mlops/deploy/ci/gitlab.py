@@ -78,7 +78,7 @@ def _need(pipeline: Pipeline, job: Job, name: str) -> dict[str, Any]:
 
 def _tokens(job: Job) -> dict[str, Any]:
     aws = {"CRM_AWS_TOKEN": {"aud": "sts.amazonaws.com"}} if job.role else {}
-    person = {"CRM_OIDC_TOKEN": {"aud": "crm"}} if job.environment else {}
+    person = {"CRM_OIDC_TOKEN": {"aud": "crm"}} if job.names_person else {}
     return aws | person | ({"SIGSTORE_ID_TOKEN": {"aud": "sigstore"}} if job.signs else {})
 
 
