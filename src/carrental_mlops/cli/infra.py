@@ -21,8 +21,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show it, change nothing
 
 @app.command(epilog="Example: crm infra plan --env staging")
 def plan(env: Env, sets: Sets = None, as_json: Json = False, dry_run: DryRun = False, repo: Repo = None) -> None:
-    """Plan, check the plan against our rules, and keep it for `apply`; a broken rule exits 1."""
-    from carrental_mlops.errors import ConfigError
+    """Plan, check the plan against our rules, and keep it for `apply`; a broken rule exits 4."""
+    from carrental_mlops.errors import GateRefused
 
     infra = _infra(env, sets, repo)
     outcome = infra.plan()
@@ -30,7 +30,7 @@ def plan(env: Env, sets: Sets = None, as_json: Json = False, dry_run: DryRun = F
     if dry_run:
         infra.folder.forget_plan()
     if outcome.record.refused:
-        raise ConfigError("the plan breaks rules:\n  " + "\n  ".join(outcome.record.refused), "mend deploy/terraform")
+        raise GateRefused("the plan breaks rules:\n  " + "\n  ".join(outcome.record.refused), "mend deploy/terraform")
 
 
 @app.command(epilog="Example: crm infra apply --env staging --digest 3f9a61c2")
@@ -99,7 +99,10 @@ def cost(env: Env, sets: Sets = None, as_json: Json = False, repo: Repo = None) 
     if as_json:
         show_json(found.as_json())
         return
-    rows = [(i.what, i.quantity, f"{i.least_usd:.2f}", f"{i.most_usd:.2f}") for i in found.items]
+    rows = [
+        (f"{i.what}{'' if i.confirmed else ' *'}", i.quantity, f"{i.least_usd:.2f}", f"{i.most_usd:.2f}")
+        for i in found.items
+    ]
     show_table(("what", "how much", "least USD", "most USD"), [*rows, ("total", "", *found.totals())])
     for note in found.notes:
         typer.echo(note)

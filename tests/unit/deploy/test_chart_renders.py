@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,3 +115,12 @@ def test_the_digest_of_values_is_that_of_their_content_alone() -> None:
     one, same, other = (values_of(config_of(cost_centre=c), "prod", NEW) for c in ("4711", "4711", "4712"))
     assert digest_of(one) == digest_of(same) != digest_of(other)
     assert digest_of(one).startswith("sha256:")
+
+
+def test_values_that_break_the_schema_are_the_user_s_to_mend_and_no_cluster_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    values = {**as_helm(values_of(config_of(), "prod", NEW)), "service": 3}
+    with pytest.raises(ConfigError, match="'/service': got number, want string"):
+        helm.upgrade(helm.chart_dir(), "fraud", "models", values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.infra.prices import estimate, read_prices
 
 PRICES = read_prices()
-DAY = PRICES.as_of + timedelta(days=10)
 
 
 def _config(**deploy: Any) -> RepoConfig:
@@ -38,7 +36,7 @@ def test_a_pod_costs_the_largest_of_its_shares_of_a_node() -> None:
 
 def test_a_gpu_takes_its_whole_node() -> None:
     config = _config(resources={"cpu": "1", "memory": "1Gi", "gpu": 1}, autoscale={"minimum": 1, "maximum": 1})
-    (pods,) = [item for item in estimate(config, PRICES, DAY).items if item.what.startswith("pods")]
+    (pods,) = [item for item in estimate(config, PRICES).items if item.what.startswith("pods")]
     assert pods.least_usd == pytest.approx(1.258 * 730)
 
 
@@ -46,18 +44,29 @@ def test_the_total_is_the_sum_of_its_lines_by_hand() -> None:
     config = _config(autoscale={"minimum": 2, "maximum": 2}, infra={"secrets": ["a", "b"], "rotation_lambda_arn": "x"})
     pods, disks = 2 * 0.25 * 0.115 * 730, 2 * 10 * 0.0952
     rest = 20 * 0.0245 + 20 * 0.10 + 30 * 0.63 + 360 * 0.0324 + 0.30 + 2 * 0.10 + 1 + 2 * 0.40
-    assert estimate(config, PRICES, DAY).totals() == (f"{pods + disks + rest:.2f}",) * 2
+    assert estimate(config, PRICES).totals() == (f"{pods + disks + rest:.2f}",) * 2
 
 
 def test_further_nodes_of_the_graph_are_counted() -> None:
     node = {"name": "features", "kind": "transformer", "uses": "a:B"}
-    told = estimate(_config(shape="transformer", nodes=[node]), PRICES, DAY)
+    told = estimate(_config(shape="transformer", nodes=[node]), PRICES)
     assert [item.what for item in told.items][:2] == ["pods: model", "pods: features"]
 
 
-def test_an_unknown_region_an_old_table_and_a_small_budget_are_said() -> None:
+def test_a_price_from_memory_is_marked_until_its_source_was_read() -> None:
+    assert {item.confirmed for item in estimate(_config()).items} == {None}
+    assert "(* from memory, not confirmed at the source)" in estimate(_config()).notes[0]
+    read = PRICES.model_copy(update={"confirmed": {"node_hour": PRICES.as_of}})
+    told = {item.what: item.confirmed for item in estimate(_config(), read).items}
+    assert (told["pods: model"], told["artefacts"]) == (PRICES.as_of.isoformat(), None)
+    whole = PRICES.model_copy(update={"confirmed": dict.fromkeys(PRICES.sources, PRICES.as_of)})
+    assert "from memory" not in " ".join(estimate(_config(), whole).notes)
+    assert set(PRICES.confirmed) <= set(PRICES.sources)
+
+
+def test_an_unknown_region_and_a_small_budget_are_said() -> None:
     config = _config(aws={"region": "eu-south-2"}, infra={"monthly_budget_usd": 1})
-    notes = " ".join(estimate(config, PRICES, date(2030, 1, 1)).notes)
+    notes = " ".join(estimate(config, PRICES).notes)
     assert "no eu-south-2: the prices are those of eu-central-1" in notes
-    assert "days old" in notes and "monthly_budget_usd" in notes
-    assert len(estimate(_config(), PRICES, DAY).notes) == 1
+    assert "monthly_budget_usd" in notes
+    assert len(estimate(_config(), PRICES).notes) == 1

@@ -16,7 +16,7 @@ from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.infra.record import Folder, PlanRecord, cut_off
 from carrental_mlops.deploy.infra.run import Infra
 from carrental_mlops.deploy.infra.terraform import StateLocked, refusal_of
-from carrental_mlops.errors import ConfigError
+from carrental_mlops.errors import ConfigError, GateRefused
 
 LOCKED = """
 Error: Error acquiring the state lock
@@ -63,7 +63,7 @@ def test_another_a_changed_or_a_missing_plan_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_breaks_a_rule_or_loses_data_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="allows everybody"):
+    with pytest.raises(GateRefused, match="allows everybody"):
         _planned(tmp_path / "a", refused=("x: a policy allows everybody (public)",)).agreed(None, True)
     infra = _planned(tmp_path / "b", losses=("aws_s3_bucket.this",))
     with pytest.raises(ConfigError, match="--allow-loss"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from carrental_mlops.config.deploy import Resources
 from carrental_mlops.config.frozen import Frozen
 
 TABLE = Path(__file__).with_name("prices.yaml")
-_OLD_DAYS = 365
 _ALARMS, _METRICS = 2, 1
 """Of the module `model-service`."""
 _LOG_MONTHS = 12
@@ -33,6 +32,8 @@ class Prices(Frozen):
     """The table."""
 
     as_of: date
+    confirmed: dict[str, date] = {}
+    """Name of a price to the day on which its source was read; every other is from memory."""
     hours_a_month: float
     sources: dict[str, str]
     node: Node
@@ -52,6 +53,8 @@ class Item:
     most_usd: float
     """A month, with the most replicas all the time."""
     source: str
+    confirmed: str | None = None
+    """Day on which the source was read (ISO 8601); None: the price is from memory."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def read_prices(path: Path = TABLE) -> Prices:
     return Prices.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
 
 
-def estimate(config: RepoConfig, prices: Prices | None = None, today: date | None = None) -> Estimate:
+def estimate(config: RepoConfig, prices: Prices | None = None) -> Estimate:
     """What the service of `config` costs a month, its share of the nodes included.
 
     A pod costs the largest of its shares of a node's CPU, memory and GPUs. Left out: traffic, requests to S3 and KMS,
@@ -96,13 +99,12 @@ def estimate(config: RepoConfig, prices: Prices | None = None, today: date | Non
     Args:
         config: as of the environment that is asked about.
         prices: default: the table that is shipped.
-        today: for the warning of an old table; default: now, UTC.
     """
     prices = prices or read_prices()
     region = config.deploy.aws.region
     known = region if region in prices.regions else max(prices.regions, key=lambda r: prices.regions[r]["node_hour"])
     items = tuple(_items(config, prices, prices.regions[known]))
-    return Estimate(region, prices.as_of, items, tuple(_notes(config, prices, items, known, today)))
+    return Estimate(region, prices.as_of, items, tuple(_notes(config, prices, items, known)))
 
 
 def _items(config: RepoConfig, prices: Prices, price: Mapping[str, float]) -> Iterator[Item]:
@@ -114,12 +116,12 @@ def _items(config: RepoConfig, prices: Prices, price: Mapping[str, float]) -> It
         share = _share(resources, prices.gpu_node if resources.gpu else prices.node)
         month = share * price[kind] * prices.hours_a_month
         yield Item(f"pods: {name}", f"{few} to {many} x {share:.3g} node", few * month, many * month,
-                   prices.sources[kind])  # fmt: skip
+                   *_origin(prices, kind))  # fmt: skip
 
     def line(what: str, name: str, least: float, most: float | None = None, unit: str = "GB") -> Item:
         most = least if most is None else most
         told = f"{least:g} {unit}" if least == most else f"{least:g} to {most:g} {unit}"
-        return Item(what, told, least * price[name], most * price[name], prices.sources[name])
+        return Item(what, told, least * price[name], most * price[name], *_origin(prices, name))
 
     yield line("audit volumes", "disk_gb_month", few * deploy.audit_volume_gb, many * deploy.audit_volume_gb)
     yield line("artefacts", "storage_gb_month", infra.artefacts_gb)
@@ -130,6 +132,11 @@ def _items(config: RepoConfig, prices: Prices, price: Mapping[str, float]) -> It
     yield line("alarms", "alarm_month", _ALARMS, unit="")
     yield line("key", "key_month", 1, unit="")
     yield line("secrets", "secret_month", len(infra.secrets), unit="")
+
+
+def _origin(prices: Prices, name: str) -> tuple[str, str | None]:
+    day = prices.confirmed.get(name)
+    return prices.sources[name], day.isoformat() if day else None
 
 
 def _share(wanted: Resources, node: Node) -> float:
@@ -144,15 +151,14 @@ def _number(quantity: str) -> float:
     return float(number) * _UNITS.get(unit, 1)
 
 
-def _notes(
-    config: RepoConfig, prices: Prices, items: tuple[Item, ...], known: str, today: date | None
-) -> Iterator[str]:
-    yield f"List prices of {prices.as_of}, USD without tax; traffic, requests and what services share are left out."
+def _notes(config: RepoConfig, prices: Prices, items: tuple[Item, ...], known: str) -> Iterator[str]:
+    memory = "" if all(item.confirmed for item in items) else " (* from memory, not confirmed at the source)"
+    yield (
+        f"List prices of {prices.as_of}{memory}, USD without tax; traffic, requests and what services share are left "
+        "out."
+    )
     if known != config.deploy.aws.region:
         yield f"The table has no {config.deploy.aws.region}: the prices are those of {known}, the dearest that it has."
-    age = ((today or datetime.now(UTC).date()) - prices.as_of).days
-    if age > _OLD_DAYS:
-        yield f"The prices are {age} days old: read their sources again (deploy/infra/prices.yaml)."
     most, budget = sum(item.most_usd for item in items), config.deploy.infra.monthly_budget_usd
     if most > budget:
         yield f"At most replicas it costs more than deploy.infra.monthly_budget_usd ({budget:g} USD)."

@@ -19,7 +19,7 @@ from carrental_mlops.deploy.infra.policy import check_plan, losses
 from carrental_mlops.deploy.infra.record import Begun, Change, Folder, Made, PlanRecord, cut_off
 from carrental_mlops.deploy.infra.terraform import StateLocked, Terraform, find_terraform
 from carrental_mlops.deploy.infra.values import backend_of, variables_of
-from carrental_mlops.errors import ConfigError, PlatformError
+from carrental_mlops.errors import ConfigError, GateRefused, PlatformError
 from carrental_mlops.files import file_digest, folder_digest, locked, whole_file
 
 SOURCE = Path("deploy/terraform")
@@ -105,7 +105,8 @@ class Infra:
             allow_loss: whether what holds data or keys may be deleted or replaced.
 
         Raises:
-            ConfigError: no plan, another plan, a plan that breaks a rule or loses data, or the state has changed since.
+            ConfigError: no plan, another plan, a plan that loses data, or the state has changed since.
+            GateRefused: the plan breaks a rule.
             PlatformError: Terraform failed on the way; what it had made is in the state.
         """
         with locked(self.folder.path / "lock", timeout_s=1):
@@ -130,7 +131,7 @@ class Infra:
         """The plan that lies here, if it may be applied; see `apply`."""
         record = self.folder.planned(self.env, digest)
         if record.refused:
-            raise ConfigError("the plan breaks rules:\n  " + "\n  ".join(record.refused), f"mend {SOURCE}, plan again")
+            raise GateRefused("the plan breaks rules:\n  " + "\n  ".join(record.refused), f"mend {SOURCE}, plan again")
         if record.losses and not (allow_loss or record.destroys):
             raise ConfigError(
                 f"the plan deletes or replaces {', '.join(record.losses)}, with all it holds",

@@ -100,9 +100,11 @@ def upgrade(
         dry_run: `server` asks the cluster about every object and changes none; `client` asks nobody.
 
     Raises:
-        ConfigError: the values or an object are refused.
+        ConfigError: the values do not keep the chart's schema, which is seen before the cluster is asked, or an
+            object is refused.
         PlatformError: the cluster does not answer, or another release of the name is on its way.
     """
+    _hold_schema(chart, name, values)
     with _cluster(f"upgrading {name}", namespace, context) as cluster:
         there = _is_there(cluster, name)
         if there:
@@ -112,6 +114,14 @@ def upgrade(
             made = cluster.install(chart, name, dict(values), namespace=namespace, dry_run=dry_run,
                                    create_namespace=dry_run is None)  # fmt: skip
     return _installed(made, namespace)
+
+
+def _hold_schema(chart: Path, name: str, values: Mapping[str, Any]) -> None:
+    with _translated(f"values of {name}"):
+        from helm_python import Chart
+
+        with Chart.load(chart) as loaded:
+            loaded.validate_schema(dict(values))
 
 
 def rollback(name: str, namespace: str, revision: int, context: str | None = None) -> None:
