@@ -5,7 +5,7 @@ Loaded by Feast from its dotted name; nothing else imports this file.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -26,7 +26,7 @@ class AsOfOfflineStoreConfig(DuckDBOfflineStoreConfig):
 
 
 class AsOfOfflineStore(DuckDBOfflineStore):
-    """One ASOF LEFT JOIN a view: each entity row comes back exactly once, in any order."""
+    """An as-of join a view: each entity row comes back exactly once, in any order."""
 
     @staticmethod
     def get_historical_features(
@@ -115,27 +115,54 @@ def _computes(refs: Iterable[str], views: Iterable[Any]) -> bool:
 
 
 def _query(views: Sequence[Any], refs: list[str], time: str) -> str:
-    selected, joins = ["r.*"], []
+    """One window a view finds the row of each entity row; DuckDB's ASOF JOIN sorts anew for each of many keys.
+
+    Times are compared in whole microseconds since 1970-01-01 UTC.
+    """
+    rows = f"SELECT *, row_number() OVER () AS __id, epoch_us({_quoted(time)}) AS __us FROM entity_rows"  # noqa: S608
+    parts, selected, joins = [f"r AS MATERIALIZED ({rows})"], ["r.* EXCLUDE (__id, __us)"], []
     for i, view in enumerate(views):
         name = view.projection.name_to_use()
         for feature in (ref.split(":")[1] for ref in refs if ref.startswith(f"{name}:")):
-            selected.append(f"{_fresh(f'v{i}', feature, view.ttl, time)} AS {_quoted(f'{name}__{feature}')}")
+            selected.append(f"{_fresh(f'v{i}', feature, view.ttl)} AS {_quoted(f'{name}__{feature}')}")
         keys = view.projection.join_key_map or {e.name: e.name for e in view.entity_columns}
-        on = [f"r.{_quoted(mine)} = v{i}.{_quoted(theirs)}" for theirs, mine in keys.items()]
-        on.append(f"r.{_quoted(time)} >= v{i}.__at")
-        path = view.batch_source.path.replace("'", "''")
-        stamp = _quoted(view.batch_source.timestamp_field)
-        source = f"SELECT *, CAST({stamp} AS TIMESTAMPTZ) AS __at FROM read_parquet('{path}')"  # noqa: S608  no input
-        joins.append(f"ASOF LEFT JOIN ({source}) v{i} ON {' AND '.join(on)}")
-    return f"SELECT {', '.join(selected)} FROM entity_rows r {' '.join(joins)}"  # noqa: S608  quoted names only
+        parts += [f"v{i} AS ({_stored(view, keys)})", f"m{i} AS ({_matched(f'v{i}', keys)})"]
+        joins.append(f"LEFT JOIN m{i} ON m{i}.__id = r.__id LEFT JOIN v{i} ON v{i}.file_row_number = m{i}.__row")
+    return f"WITH {', '.join(parts)} SELECT {', '.join(selected)} FROM r {' '.join(joins)}"  # noqa: S608  quoted names
 
 
-def _fresh(table: str, feature: str, ttl: Any, time: str) -> str:
+def _stored(view: Any, keys: Mapping[str, str]) -> str:
+    """The rows of a view that have a key, with their time as `__us`."""
+    path = view.batch_source.path.replace("'", "''")
+    stamp = f"epoch_us(CAST({_quoted(view.batch_source.timestamp_field)} AS TIMESTAMPTZ)) AS __us"
+    known = " AND ".join(f"{_quoted(key)} IS NOT NULL" for key in keys)
+    return f"SELECT *, {stamp} FROM read_parquet('{path}', file_row_number = true) WHERE {known}"  # noqa: S608
+
+
+def _matched(view: str, keys: Mapping[str, str]) -> str:
+    """`__id` of each entity row and `__row`, the newest row of its keys that is not after it; NULL where there is none.
+
+    Args:
+        view: name of the view's rows.
+        keys: key of the view to that of the entity rows.
+    """
+    names = [f"__k{n}" for n in range(len(keys))]
+    theirs = ", ".join(f"{_quoted(key)} AS {name}" for key, name in zip(keys, names, strict=True))
+    mine = ", ".join(f"{_quoted(key)} AS {name}" for key, name in zip(keys.values(), names, strict=True))
+    both = (
+        f"SELECT {mine}, __us, 1 AS __asks, __id, NULL AS __row FROM r UNION ALL "  # noqa: S608
+        f"SELECT {theirs}, __us, 0, NULL, file_row_number FROM {view}"
+    )
+    order = "ORDER BY __us, __asks, __row ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW"
+    newest = f"last_value(__row IGNORE NULLS) OVER (PARTITION BY {', '.join(names)} {order})"
+    return f"SELECT __id, {newest} AS __row FROM ({both}) QUALIFY __asks = 1"  # noqa: S608
+
+
+def _fresh(table: str, feature: str, ttl: Any) -> str:
     value = f"{table}.{_quoted(feature)}"
     if not ttl:
         return value
-    limit = f"to_microseconds({int(ttl.total_seconds() * 1_000_000)})"
-    return f"CASE WHEN {table}.__at + {limit} >= r.{_quoted(time)} THEN {value} END"
+    return f"CASE WHEN r.__us - {table}.__us <= {round(ttl.total_seconds() * 1_000_000)} THEN {value} END"
 
 
 def _quoted(name: str) -> str:
