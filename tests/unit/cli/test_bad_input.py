@@ -44,6 +44,7 @@ IN_A_REPO = [
     ("diff", "--env", "prod"),
     ("status", "--env", "prod"),
     ("logs", "--env", "prod"),
+    ("approve", "--from", "staging", "--to", "prod"),
     ("promote", "--dry-run"),
     ("switch", "tiny", "--env", "prod"),
     ("diagnose", "tiny", "--env", "prod"),
