@@ -83,7 +83,7 @@ def test_a_killed_rollout_goes_on_where_it_stood_and_another_release_waits(runni
         "import sys\nfrom pathlib import Path\nsys.path.insert(0, sys.argv[1])\n"
         "from test_canary_traffic import rollout\nfrom mesh_running import Mesh\n"
         "from carrental_mlops.deploy.observe.prometheus import Prometheus\n"
-        "from carrental_mlops.deploy.rollout.traffic import HAProxy\n"
+        "from haproxy_traffic import HAProxy\n"
         "m = Mesh(Path('.'), HAProxy(Path(sys.argv[2]), 'payments'), Prometheus(sys.argv[3]), 0)\n"
         "rollout(m, Path(sys.argv[4]), minutes=0.5, steps=(25,)).run('prod-7', 'ann')\n"
     )

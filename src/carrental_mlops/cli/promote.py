@@ -26,7 +26,7 @@ def promote(
 ) -> None:
     """Score a release, then canary by canary to all of the traffic; it stops and goes back by itself (exit 4).
 
-    Killed, the same command goes on where it stood.
+    Killed, the same command goes on where it stood, and --abort takes it back, on any machine with the same releases.
     """
     import os
 
@@ -39,16 +39,24 @@ def promote(
     site = Site.of(open_repo(repo, target), target)
     promotion = Promotion(site, person(site.repo.root, os.environ), lambda text: typer.echo(text, err=True))
     if dry_run:
-        for line in promotion.try_out(source):
-            typer.echo(line)
+        _tell(promotion.try_abort() if abort else promotion.try_out(source), as_json)
         return
     outcome = promotion.abort() if abort else promotion.run(source)
     if outcome is None:
-        typer.echo("no rollout was begun here", err=True)
+        typer.echo("there is no canary", err=True)
         return
     _show(outcome, as_json)
     if not abort and (no := refusal(outcome)):
         raise no
+
+
+def _tell(lines: list[str], as_json: bool) -> None:
+    from carrental_mlops.cli.terminal import show_json
+
+    if as_json:
+        show_json({"would": lines})
+    else:
+        typer.echo("\n".join(lines))
 
 
 def _show(outcome: Outcome, as_json: bool) -> None:

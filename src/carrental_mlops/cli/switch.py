@@ -49,13 +49,16 @@ def switch(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be written.")] = False,
     repo: Repo = None,
 ) -> None:
-    """Have rules, the model before or one decision answer instead of the model, in seconds, with no deploy."""
+    """Have rules, the model before or one decision answer instead of the model, in seconds, with no deploy.
+
+    Exit code 3: it is ordered, but after a minute not every pod has switched.
+    """
     import os
 
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.releases.identity import person
     from carrental_mlops.deploy.rollout.switch import Switching, confirmed
-    from carrental_mlops.errors import ConfigError
+    from carrental_mlops.errors import ConfigError, PlatformError
     from carrental_mlops.serving.switch import Order
 
     found = open_repo(repo, env)
@@ -67,15 +70,29 @@ def switch(
     switching, by = Switching.of(found, env), person(found.root, os.environ)
     order = Order(to, until, by, reason or "", decision) if to and until else None
     if dry_run:
-        typer.echo(order.text() if order else "{}")
+        _would(switching.now(), order, off, as_json)
         return
     if to or off:
         entry = switching.on(order) if order else switching.off(by, reason or "")
         typer.echo(entry.said if entry else "it is so already", err=True)
         labels = {"model": service, "namespace": found.config.deploy.namespace}
-        if entry and switching.prometheus:
-            confirmed(switching.prometheus, labels, to, _CONFIRM_S, lambda text: typer.echo(text, err=True))
+        done = None
+        if switching.prometheus and (entry or to):
+            done = confirmed(switching.prometheus, labels, to, _CONFIRM_S, lambda text: typer.echo(text, err=True))
+        if done is False:
+            what = f"it is ordered, but not every pod has switched after {_CONFIRM_S:.0f} s"
+            raise PlatformError(what, f"crm status --env {env}, then the same command again", retryable=True)
     _show(switching.now(), as_json)
+
+
+def _would(now: Order | None, order: Order | None, off: bool, as_json: bool) -> None:
+    """What would be written; without an order, what answers and would go on."""
+    if order:
+        typer.echo(order.text())
+    elif off and not as_json:
+        typer.echo("would switch back: the model answers" if now else "it is so already: the model answers")
+    else:
+        _show(None if off else now, as_json)
 
 
 def _show(order: Order | None, as_json: bool) -> None:

@@ -37,9 +37,9 @@ def trace(
     url = query or found.config.serving.traces.query
     spans = [span for trace_id in trace_ids for span in spans_of(url, trace_id)] if url else []
     if not events and not spans:
-        where = "the audit" if url is None else "the audit and the traces"
+        where = "the audit holds" if url is None else "the audit and the traces hold"
         fix = "serving.traces.query, or --query URL, also asks for spans; what was shipped is at the audit's sink"
-        raise DataError(f"{where} hold nothing of {name}", fix)
+        raise DataError(f"{where} nothing of {name}", fix)
     if as_json:
         show_json({"events": events, "spans": [asdict(span) for span in spans]})
     else:

@@ -47,8 +47,6 @@ class Autoscale(Frozen):
     """99th percentile of server time (ms); asked of Prometheus."""
     by: Literal["hpa", "keda"] = "hpa"
     """`hpa` with the Prometheus adapter, or KEDA's own scaler of Prometheus."""
-    prometheus: str = "http://prometheus-operated.monitoring:9090"
-    """Where KEDA and the canary analysis ask."""
     up_percent: int = Field(default=100, ge=1)
     """Most replicas that 30 s may add, of those there are (percent); always at least two."""
     down_percent: int = Field(default=25, ge=1)

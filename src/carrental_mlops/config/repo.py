@@ -25,5 +25,21 @@ def find_repo(start: Path | None = None) -> Path:
 
 def overlay_of(root: Path, config: RepoConfig, env: str | None = None) -> Path:
     """The file that holds what is special to `env`: `config/<env>.yaml`, or crm.yaml for the first environment."""
-    first = env in (None, config.environments[0])
-    return root / "config" / ("crm.yaml" if first else f"{env}.yaml")
+    return root / "config" / ("crm.yaml" if is_local(config, env) else f"{env}.yaml")
+
+
+def is_local(config: RepoConfig, env: str | None) -> bool:
+    """Whether `env` is the first environment, which is this machine and no cluster; None is the first one."""
+    return env in (None, config.environments[0])
+
+
+def of_cluster(config: RepoConfig, env: str | None) -> None:
+    """Refuse the first environment where a command asks a cluster.
+
+    Raises:
+        ConfigError: `env` is this machine.
+    """
+    if is_local(config, env):
+        others = config.environments[1:]
+        what = f"{config.environments[0]} is this machine, and has no cluster"
+        raise ConfigError(what, f"--env {others[-1]}" if others else "name a second one in crm.yaml: environments")

@@ -23,7 +23,7 @@ class Watch(Frozen):
     no_traffic_minutes: float = Field(default=15, gt=0)
     """A service that nobody asks for so long has lost its callers (minutes); longer for one that sleeps at night."""
     prometheus: Url = "http://prometheus-operated.monitoring:9090"
-    """Where the commands of the runbook ask."""
+    """Where rollouts, `crm switch`, `crm diagnose`, the commands of the runbook and KEDA ask."""
     grafana: Url = "http://grafana.monitoring"
     """Where the dashboards are."""
     runbooks: Url = "http://runbooks.monitoring"

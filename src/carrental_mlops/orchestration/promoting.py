@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from carrental_mlops.deploy.cluster.deployment import WAIT_S, deploy, try_out
+from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.observe.prometheus import Prometheus
 from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of
 from carrental_mlops.deploy.releases.journal import Journal, Kind
 from carrental_mlops.deploy.rollout.helm_traffic import HelmTraffic
 from carrental_mlops.deploy.rollout.promotion import Outcome, Rollout
+from carrental_mlops.deploy.rollout.stand import Stands
 from carrental_mlops.errors import ConfigError, GateRefused, PlatformError
 from carrental_mlops.orchestration.rescore import compare
 
@@ -35,7 +36,8 @@ class Promotion:
     def run(self, source: str) -> Outcome:
         """The newest available release of the environment `source` takes all of the traffic, or goes back.
 
-        Killed, the same call goes on where it stood. Where nothing answers yet, it is put there at once.
+        Killed, the same call goes on where it stood, on any machine that reads the same releases. Where nothing answers
+        yet, it is put there at once.
 
         Raises:
             GateRefused: evidence is missing, or its model is worse than the champion beyond the declared loss.
@@ -46,7 +48,8 @@ class Promotion:
         if release is None:
             newest = self.site.store.newest(self.site.env)
             return Outcome("promoted", newest.release.id if newest else "")
-        return self._rollout(release).run(release, self.by)
+        with alone(self.site.cluster, f"{self.site.service}-rollout", self.by):
+            return self._rollout(release).run(release, self.by)
 
     def try_out(self, source: str) -> list[str]:
         """What `run` would do, a line each; nothing is written.
@@ -66,8 +69,18 @@ class Promotion:
         return [*told, f"would be {tried.release.id}: {draft.image}, by {steps}, then all"]
 
     def abort(self) -> Outcome | None:
-        """Take a canary that was begun back; None where none was."""
-        return self._rollout(self._begun() or "").abort(self.by)
+        """Take the canary back, whoever put it there and from whichever machine; None where there is none.
+
+        Raises:
+            PlatformError: the cluster or the releases cannot be reached.
+        """
+        begun, found = self._begun(), self._canary()
+        return self._rollout(begun or found or "").abort(self.by, found)
+
+    def try_abort(self) -> list[str]:
+        """What `abort` would do, a line each; nothing is written."""
+        canary = self._begun() or self._canary()
+        return [f"would take {canary} back"] if canary else ["there is no canary"]
 
     def _draft(self, source: str) -> Draft:
         stored = self.site.store.last(source)
@@ -88,8 +101,7 @@ class Promotion:
             if newest is not None and self.site.running() is not None:
                 self._traffic(newest.release.id).roll_back()
             raise
-        running = self.site.running()
-        return made.id if running and running.tracks.get("canary") == made.id else None
+        return made.id if self._canary() == made.id else None
 
     def _scores(self, draft: Draft, keep: bool) -> list[str]:
         """One line a metric and window; refuses a model that is worse than what answers, beyond what is declared."""
@@ -113,7 +125,7 @@ class Promotion:
     def _rollout(self, release: str) -> Rollout:
         config = self.site.repo.config.deploy
         labels = {"model": self.site.service, "namespace": config.namespace}
-        prometheus = Prometheus(config.autoscale.prometheus)
+        prometheus = Prometheus(self.site.repo.config.watch.prometheus)
         return Rollout(
             self._file, self._traffic(release), prometheus, labels, config.rollout, self._journal(), self.say
         )
@@ -125,8 +137,13 @@ class Promotion:
         return Journal(self.site.repo.root, self.site.repo.config.deploy.releases, self.site.env)
 
     def _begun(self) -> str | None:
-        """Id of the release whose rollout a process left."""
-        return str(json.loads(self._file.read_text())["release"]) if self._file.is_file() else None
+        """Id of the release whose rollout has begun and not ended, on whichever machine."""
+        stand = Stands(self._file, self._journal()).open()
+        return stand.release if stand else None
+
+    def _canary(self) -> str | None:
+        running = self.site.running()
+        return running.tracks.get("canary") if running else None
 
     @property
     def _file(self) -> Path:

@@ -57,6 +57,40 @@ def test_a_dry_run_writes_nothing(repo: Path, capsys: pytest.CaptureFixture[str]
     assert kinds(repo) == []
 
 
+def test_a_dry_run_with_no_order_says_what_answers(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert crm("switch", "payments", "--dry-run") == 0
+    assert capsys.readouterr().out == "the model answers\n"
+    crm("switch", "payments", "--to", "rules", "--reason", "a fault", "--until", "2h")
+    capsys.readouterr()
+    assert crm("switch", "payments", "--off", "--reason", "mended", "--dry-run") == 0
+    assert capsys.readouterr().out == "would switch back: the model answers\n"
+    assert (repo / LOCAL).exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["status"], ["deploy"], ["rollback"], ["logs"], ["diff"], ["promote", "--to", "local", "--abort"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_command_for_a_cluster_refuses_this_machine(
+    repo: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert crm(*arguments) == 1
+    assert "local is this machine, and has no cluster\nFix: --env prod" in capsys.readouterr().err
+
+
+def test_a_diagnosis_without_prometheus_says_first_that_it_cannot_say(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["diagnose", "payments", "--prometheus", "http://127.0.0.1:9"]
+    assert crm(*asked) == 3
+    said = capsys.readouterr().out.splitlines()
+    assert said[1].startswith("cannot say: Prometheus at http://127.0.0.1:9 does not answer")
+    assert "nothing that is measured has changed" not in "".join(said)
+    assert crm(*asked, "--json") == 3
+    assert len(json.loads(capsys.readouterr().out)["unknown"]) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -56,24 +56,44 @@ def wait_for(site: Site, stored: Stored, by: str, seconds: float, say: Say) -> N
     Raises:
         PlatformError: it is not after `seconds`, or a pod is stuck for 90 s: recorded as failed, and left as it is.
     """
-    name, began, told = stored.release.id, time.monotonic(), ""
-    stuck_since = None
-    while missing := site.missing(stored.values):
+    name, began = stored.release.id, time.monotonic()
+    try:
+        until_available(site, name, stored.values, seconds, say)
+    except NotAvailable as error:
+        record(site, name, "failed", by, "; ".join(error.missing)[:2000])
+        raise
+    record(site, name, "available", by, f"after {time.monotonic() - began:.0f} s")
+    say(f"{name} is available")
+
+
+class NotAvailable(PlatformError):
+    """A release whose pods are not ready in time, or stuck; `missing` says what is not as its values want it."""
+
+    missing: tuple[str, ...] = ()
+
+
+def until_available(site: Site, name: str, values: Mapping[str, Any], seconds: float, say: Say) -> None:
+    """Wait until the cluster is as the `values` of the release `name` want it.
+
+    Raises:
+        NotAvailable: it is not after `seconds`, or a pod is stuck for 90 s.
+    """
+    began, told, stuck_since = time.monotonic(), "", None
+    while missing := site.missing(values):
         now = time.monotonic()
         if missing[0] != told:
             told = missing[0]
             say(f"{name}: {told}")
-        stuck_since = (stuck_since or now) if _is_stuck(site, stored) else None
+        stuck_since = (stuck_since or now) if _is_stuck(site, values) else None
         if now - began > seconds or (stuck_since and now - stuck_since > _STUCK_S):
-            record(site, name, "failed", by, "; ".join(missing)[:2000])
-            raise PlatformError(
+            error = NotAvailable(
                 f"{name} is not available after {now - began:.0f} s: {'; '.join(missing[:3])}",
                 f"crm logs --env {site.env}, then crm rollback --env {site.env}; pods of the release before go only "
                 "as new ones become ready",
             )
+            error.missing = tuple(missing)
+            raise error
         time.sleep(_LOOK_S)
-    record(site, name, "available", by, f"after {time.monotonic() - began:.0f} s")
-    say(f"{name} is available")
 
 
 def try_objects(site: Site, manifests: Sequence[Mapping[str, Any]], say: Say) -> None:
@@ -161,8 +181,8 @@ def _clear_unfinished(site: Site, say: Say) -> None:
         site.cluster.delete("v1", "Secret", f"sh.helm.release.v1.{site.service}.v{found[-1].revision}")
 
 
-def _is_stuck(site: Site, stored: Stored) -> bool:
-    return any(pod.stuck for pod in site.pods() if pod.release in {one["release"] for one in stored.values["tracks"]})
+def _is_stuck(site: Site, values: Mapping[str, Any]) -> bool:
+    return any(pod.stuck for pod in site.pods() if pod.release in {one["release"] for one in values["tracks"]})
 
 
 def _go_on(site: Site) -> str:

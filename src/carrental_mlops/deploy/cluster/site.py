@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from carrental_mlops.config.repo import of_cluster
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.manifests import helm
@@ -75,7 +76,12 @@ class Site:
 
     @classmethod
     def of(cls, repo: ModelRepo, env: str | None) -> Site:
-        """That of `repo` in `env`; None: the first environment."""
+        """That of `repo` in `env`.
+
+        Raises:
+            ConfigError: `env` is the first environment or None: that is this machine.
+        """
+        of_cluster(repo.config, env)
         deploy = repo.config.deploy
         store = ReleaseStore(repo.root, deploy.releases)
         return cls(repo, env or repo.config.environments[0], store, Cluster(deploy.namespace, deploy.context))

@@ -24,7 +24,7 @@ _UNVERIFIED = {
 """Parameters of a URL that turn verification off."""
 _INSIDE = re.compile(r"(^|\.)(localhost|svc|svc\.cluster\.local|cluster\.local)$|^127\.|^\[?::1\]?$")
 _URL = re.compile(r"^[a-z][a-z0-9+.]*://", re.IGNORECASE)
-_MESHED = ("deploy.autoscale.prometheus", "serving.traces.endpoint", "watch.")
+_MESHED = ("serving.traces.endpoint", "watch.")
 """Keys, or beginnings of keys, that stand for figures and traces alone: plain is allowed inside the cluster."""
 
 

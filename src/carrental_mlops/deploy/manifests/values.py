@@ -95,6 +95,8 @@ class Values(Frozen):
     nodes: tuple[NodeValues, ...]
     resources: Resources
     autoscale: Autoscale
+    prometheus: str = "http://prometheus-operated.monitoring:9090"
+    """Where KEDA asks."""
     route: Route
     secrets: Secrets
     redis_url_file: bool
@@ -145,6 +147,7 @@ def values_of(
         nodes=_nodes(deploy),
         resources=deploy.resources,
         autoscale=deploy.autoscale,
+        prometheus=str(config.watch.prometheus),
         route=deploy.route,
         secrets=deploy.secrets,
         redis_url_file=REDIS_SECRET in deploy.secrets.names,

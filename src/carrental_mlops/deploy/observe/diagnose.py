@@ -48,13 +48,19 @@ def diagnose(
     """
     figures: tuple[Figure, ...] = ()
     found: list[Suspect] = []
+    missed = list(unknown)
     try:
         figures = tuple(_figures(config, asked))
-        for probe in PROBES:
-            found += probe(asked, figures, commands, changes)
     except CrmError as error:
-        unknown = (*unknown, error.what)
+        missed.append(error.what)
+    for probe in PROBES:
+        try:
+            found += probe(asked, figures, commands, changes)
+        except CrmError as error:
+            missed.append(error.what)
+    if len(missed) > len(unknown):
         found += [Suspect(1, one.what, f"{one.at:%H:%M} UTC", commands.rollback()) for one in changes if one.release]
+    unknown = tuple(dict.fromkeys(missed))
     since, at = (datetime.fromtimestamp(value, UTC) for value in (asked.then, asked.now))
     ordered = sorted(found, key=lambda one: -one.weight)
     return Page(

@@ -69,7 +69,7 @@ class Prometheus:
         shown = shown_url(self.url)
         request = f"{self.url.rstrip('/')}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         if not request.startswith(("http://", "https://")):
-            raise ConfigError(f"{shown} is no URL of Prometheus", "deploy.autoscale.prometheus: http://…")
+            raise ConfigError(f"{shown} is no URL of Prometheus", "watch.prometheus: http://…")
         try:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310  (checked above)
                 return json.load(reply)["data"]
@@ -85,7 +85,7 @@ class Prometheus:
 def _away(url: str, why: str) -> PlatformError:
     return PlatformError(
         f"Prometheus at {url} does not answer: {why}",
-        "set deploy.autoscale.prometheus, or: kubectl -n monitoring port-forward svc/prometheus-operated 9090",
+        "set watch.prometheus, or: kubectl -n monitoring port-forward svc/prometheus-operated 9090",
         retryable=True,
     )
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.serving.telemetry import bin_label
 
-FAILED = 'code=~"5..|429"'
-"""Answers that the service owed: its own failures and what it had no room for."""
+FAILED_CODES = "5..|429"
+"""Answers that the service owed, a regular expression: its own failures and what it had no room for."""
+FAILED = f'code=~"{FAILED_CODES}"'
+"""The same as a matcher."""
 CANARY, CHAMPION = (f'crm_carrental_track="{track}"' for track in ("canary", "champion"))
 """Matchers of the pods' track."""
 _IN_CONTAINER, _CPU, _MEMORY = 'container!=""', 'resource="cpu"', 'resource="memory"'

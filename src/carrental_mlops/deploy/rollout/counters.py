@@ -6,6 +6,7 @@ anew; a series that appears after the first look counts from 0.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -13,12 +14,11 @@ import numpy as np
 
 from carrental_mlops.core.arrays import Floats
 from carrental_mlops.deploy.observe.prometheus import Prometheus, Sample, matching
+from carrental_mlops.deploy.observe.queries import FAILED_CODES
 from carrental_mlops.serving.telemetry import SCORE_BINS
 
 TRACK = "crm_carrental_track"
 """Label that Prometheus takes from the pod: `champion` or `canary`."""
-_CALLERS = ("401", "403", "404", "405", "408")
-"""Statuses that are the caller's alone. Others over 399 count: more 422 of the canary are a contract that narrowed."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Counts:
     """Events of one track since the last look."""
 
     errors: Floats
-    """(2,) answers that were good, and that failed."""
+    """(2,) answers that were good, and that failed (`queries.FAILED_CODES`, as alerts and diagnosis count)."""
     edges: tuple[float, ...]
     """Upper ends of the buckets of `seconds` (seconds), without the last, open one."""
     seconds: Floats
@@ -87,9 +87,7 @@ def _counts(track: str, gained: Mapping[str, list[Sample]], edges: tuple[float, 
     mine = {name: [s for s in samples if s.labels.get(TRACK) == track] for name, samples in gained.items()}
     errors = np.zeros(2)
     for sample in mine["crm_requests_total"]:
-        code = sample.labels["code"]
-        if code not in _CALLERS:
-            errors[int(code >= "400")] += sample.value
+        errors[int(bool(re.fullmatch(FAILED_CODES, sample.labels["code"])))] += sample.value
     upto = dict.fromkeys((*edges, float("inf")), 0.0)
     for sample in mine["crm_request_seconds_bucket"]:
         end = float(sample.labels["le"])

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from carrental_mlops.deploy.cluster.apply import Say
+from carrental_mlops.deploy.cluster.apply import Say, until_available
 from carrental_mlops.deploy.cluster.deployment import WAIT_S, alone_in, rollback
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.manifests import helm
 from carrental_mlops.errors import PlatformError
-
-_LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class HelmTraffic:
         with alone(self.site.cluster, self.site.service, self.by):
             if self._tracks(self._values()) != values["tracks"]:
                 self._put(values)
-            self._wait_for(values)
+            until_available(self.site, self.release, values, self.wait_s, self.say)
 
     def roll_back(self) -> None:
         """The champion alone, as a release of its own, available; nothing where the canary is not there."""
@@ -86,14 +83,6 @@ class HelmTraffic:
     def _put(self, values: Mapping[str, Any]) -> None:
         cluster = self.site.cluster
         helm.upgrade(helm.chart_dir(), self.site.service, cluster.namespace, values, cluster.context)
-
-    def _wait_for(self, values: Mapping[str, Any]) -> None:
-        ends = time.monotonic() + self.wait_s
-        while missing := self.site.missing(values):
-            if time.monotonic() > ends:
-                what = f"{self.release} is not available after {self.wait_s:.0f} s: {'; '.join(missing[:3])}"
-                raise PlatformError(what, f"crm status --env {self.site.env}", retryable=True)
-            time.sleep(_LOOK_S)
 
 
 def _least(track: str, least: int, weight: int) -> int:

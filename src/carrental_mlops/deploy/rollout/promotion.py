@@ -1,14 +1,14 @@
 """A release takes over from the one before: scored, then weight by weight, watched; it goes back by itself.
 
-What a killed process leaves is a file of where it stood; the next `run` goes on from there.
+What a killed process leaves stands in the journal; the next `run` goes on from there, on any machine.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,14 +17,16 @@ from carrental_mlops.deploy.observe.prometheus import Prometheus
 from carrental_mlops.deploy.releases.journal import Journal, Kind
 from carrental_mlops.deploy.rollout.analysis import Look, Watch
 from carrental_mlops.deploy.rollout.counters import Counters
+from carrental_mlops.deploy.rollout.stand import Stand, Stands
 from carrental_mlops.deploy.rollout.traffic import Traffic
 from carrental_mlops.errors import ConfigError, CrmError, GateRefused, PlatformError
-from carrental_mlops.files import locked, whole_file
+from carrental_mlops.files import locked
 
 LOOK_S = 5.0
 """Between two looks (seconds)."""
 _BLIND_S = 60.0
 """A canary that nobody can watch for so long goes back (seconds)."""
+_ALL = 100
 _LEAST = 100
 """Answers that a canary must have given before a step is done."""
 _PATIENCE = 3
@@ -47,22 +49,8 @@ class Outcome:
     """From the start of that step to the stop."""
 
 
-@dataclass
-class Stand:
-    """Where a rollout is, for a process that goes on from here."""
-
-    release: str
-    by: str
-    began: float
-    """Seconds since 1970-01-01 UTC."""
-    state: Literal["canary", "promoting", "rolling_back"] = "canary"
-    step: int = 0
-    step_began: float = 0.0
-    last: dict[str, float] = field(default_factory=dict)
-    """Of `Counters`."""
-    watch: dict[str, Any] = field(default_factory=dict)
-    """Of `Watch`."""
-    reasons: tuple[str, ...] = ()
+class TakenOver(PlatformError):
+    """Somebody has gone on with this rollout, or ended it, on another machine."""
 
 
 @dataclass
@@ -70,12 +58,12 @@ class Rollout:
     """One service in one environment.
 
     Args:
-        file: where the stand is kept between processes.
+        file: of this machine, for what was counted; nobody else on it runs a rollout meanwhile.
         traffic: splits requests.
         prometheus: where champion and canary are watched.
         labels: of their series there, such as `model` and `namespace`.
         plan: weights, minutes and limits.
-        journal: told of every change.
+        journal: told of every change; says on every machine where the rollout stands.
         say: shows progress, one line a call.
         look_s: between two looks (seconds).
     """
@@ -97,7 +85,7 @@ class Rollout:
             PlatformError: another process is at it; or the canary could not be taken away: it says what it still gets.
         """
         with self._alone():
-            stand = self._stand()
+            stand = self._stands.open()
             if stand and stand.release != release:
                 raise ConfigError(
                     f"{stand.release} is at {self.traffic.weight()} % of the traffic, begun by {stand.by}",
@@ -109,36 +97,53 @@ class Rollout:
             while stand.state == "canary":
                 try:
                     self._step(stand)
+                except TakenOver:
+                    raise
                 except CrmError as error:  # whatever it was: a canary that nobody watches must not stay
                     self._back(stand, (f"the step could not be taken: {error.what}",))
             return self._finish(stand)
 
-    def abort(self, by: str) -> Outcome | None:
-        """Take the canary of a rollout that was begun away; None where none is.
+    def abort(self, by: str, found: str | None = None) -> Outcome | None:
+        """Take the canary away; a process that watches it, here or elsewhere, ends at its next look.
+
+        Args:
+            by: who.
+            found: id of a canary that is there though no rollout was begun; None where none is.
+
+        Returns:
+            `promoted` where it was too late, the canary having become the champion; None where there is no canary.
 
         Raises:
-            PlatformError: another process is at it, or the canary could not be taken away.
+            PlatformError: the canary could not be taken away.
         """
-        with self._alone():
-            stand = self._stand()
-            if stand is None:
-                return None
-            stand.state, stand.reasons = "rolling_back", (f"aborted by {by}",)
-            self._keep(stand)
+        stand = self._stands.open()
+        if stand is None and found is None:
+            return None
+        weight = self.traffic.weight()
+        if stand and stand.state == "promoting" and weight == _ALL:
+            self.say(f"too late: {stand.release} is the champion already; crm rollback takes it back")
             return self._finish(stand)
+        stand = stand or Stand(found or "", by, time.time(), weight=weight)
+        stand.by = by
+        self._back(stand, (f"aborted by {by}",))
+        return self._finish(stand)
 
     def _step(self, stand: Stand) -> None:
         """Watch one weight to its end, then go on, or back."""
         weight = self.plan.steps[stand.step]
-        if not stand.step_began:
-            stand.step_began = time.time()
+        begins = not stand.step_began
+        if begins:
+            stand.step_began, stand.begun = time.time(), stand.begun + 1
             stand.last, stand.watch = {}, {}
-        watch = Watch(Counters(self.labels, stand.last), self.plan, stand.step, stand.step_began, stand.watch)
-        self._keep(stand)
+        watch = Watch(Counters(self.labels, stand.last), self.plan, stand.begun - 1, stand.step_began, stand.watch)
+        self._stands.keep(stand)
         if not watch.counters.last:
             watch.counters.since_last(self.prometheus)  # what was counted before is not the step's
-        if self.traffic.weight() != weight:
+        moves = self.traffic.weight() != weight
+        if moves:
             self.traffic.set(weight)
+        stand.weight = weight
+        if begins or moves:
             self._tell(stand, "rollout.weight", f"the canary gets {weight} %", {"weight": weight})
         self._watched(stand, watch)
 
@@ -148,6 +153,7 @@ class Rollout:
         seen_at = time.time()
         while True:
             time.sleep(self.look_s)
+            self._still_ours(stand)
             try:
                 look = watch.look(self.prometheus)
                 seen_at = look.at
@@ -172,33 +178,34 @@ class Rollout:
 
     def _forward(self, stand: Stand, look: Look) -> None:
         held = f"{self.plan.steps[stand.step]} % held: {look.said()}"
-        self._tell(stand, "rollout.weight", held, {"look": _json(look)})
         stand.step, stand.step_began = stand.step + 1, 0.0
         stand.last, stand.watch = {}, {}
         if stand.step == len(self.plan.steps):
             stand.state = "promoting"
-        self._keep(stand)
+        self._tell(stand, "rollout.weight", held, {"look": _json(look)})
 
     def _back(self, stand: Stand, reasons: tuple[str, ...], look: Look | None = None) -> None:
+        """Decide that the canary goes; a journal that is away keeps it no longer."""
         stand.state, stand.reasons = "rolling_back", reasons
-        self._keep(stand)
-        self.say(f"back: {'; '.join(reasons)}")
-        if look:
-            stand.watch = {"look": _json(look)}
+        said = f"back: {'; '.join(reasons)}"
+        self.say(said)
+        stand.watch = {"look": _json(look)} if look else {}
+        try:
+            self._stands.turn(stand, "rollout.stopping", said)
+        except CrmError as error:
+            self.say(f"the journal does not say so: {error.what}")
 
     def _finish(self, stand: Stand) -> Outcome:
         took = time.time() - (stand.step_began or stand.began)
         if stand.state == "promoting":
             self._insist(self.traffic.promote, f"{stand.release} could not be made the champion")
             self._tell(stand, "rollout.promoted", f"{stand.release} answers everything")
-            self.file.unlink(missing_ok=True)
             return Outcome("promoted", stand.release)
-        weight = self.plan.steps[min(stand.step, len(self.plan.steps) - 1)]
         self._insist(self.traffic.roll_back, f"the canary {stand.release} could not be taken away")
         said = "; ".join(stand.reasons)
-        self._tell(stand, "rollout.rolled_back", said, {"weight": weight, "seconds": round(took, 1), **stand.watch})
-        self.file.unlink(missing_ok=True)
-        return Outcome("rolled_back", stand.release, stand.reasons, weight, took)
+        figures = {"weight": stand.weight, "seconds": round(took, 1), **stand.watch}
+        self._tell(stand, "rollout.rolled_back", said, figures)
+        return Outcome("rolled_back", stand.release, stand.reasons, stand.weight, took)
 
     def _insist(self, act: Callable[[], None], what: str) -> None:
         """Do it, again and again: half-way is the one place where a rollout must not stay."""
@@ -222,24 +229,21 @@ class Rollout:
 
     def _tell(self, stand: Stand, kind: Kind, said: str, data: dict[str, Any] | None = None) -> None:
         self.say(said)
-        self.journal.write(kind, stand.by, said, stand.release, data)
+        self._stands.turn(stand, kind, said, data)
+
+    def _still_ours(self, stand: Stand) -> None:
+        who = ""
+        with suppress(PlatformError):
+            who = self._stands.taken_over(stand)
+        if who:
+            raise TakenOver(f"the rollout of {stand.release} is somebody else's now: {who}", "crm status --env ENV")
 
     def _alone(self) -> Any:
         return locked(self.file.with_suffix(".lock"), timeout_s=1)
 
-    def _stand(self) -> Stand | None:
-        try:
-            told = json.loads(self.file.read_text())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            what = f"{self.file} does not say where a rollout stands: {error}"
-            raise ConfigError(what, "restore it, or remove it and look at the weights") from error
-        return Stand(**{**told, "reasons": tuple(told["reasons"])})
-
-    def _keep(self, stand: Stand) -> None:
-        with whole_file(self.file) as draft:
-            draft.write_text(json.dumps(vars(stand)))
+    @property
+    def _stands(self) -> Stands:
+        return Stands(self.file, self.journal)
 
 
 def _json(look: Look) -> dict[str, Any]:

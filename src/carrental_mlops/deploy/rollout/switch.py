@@ -111,7 +111,7 @@ class Switching:
         if name == config.environments[0]:
             return cls(LocalPlace(repo.root), journal)
         cluster = Cluster(config.deploy.namespace, config.deploy.context)
-        return cls(ClusterPlace(cluster, config.service), journal, Prometheus(config.deploy.autoscale.prometheus))
+        return cls(ClusterPlace(cluster, config.service), journal, Prometheus(config.watch.prometheus))
 
     def now(self) -> Order | None:
         """What is ordered and has not ended.
