@@ -165,6 +165,18 @@ def _predictor(place: Place, name: str) -> Any:
     return next(one for one in found["spec"]["predictors"] if one["name"] == name)["componentSpecs"]
 
 
+def test_who_trained_is_refused_in_production_and_the_cluster_stays_as_it_was(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gitconfig").write_text("[user]\n name = Ada\n email = Ada@example.com\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    for tried in ((), ("--dry-run",)):
+        code, _, err = place.crm("deploy", "--env", "prod", *tried)
+        assert code == 4 and "only ada@example.com, who trained this model, has approved it" in err
+    assert place.plane.get("seldondeployments", place.namespace) == []
+    assert not list((place.root / "releases" / "prod").glob("*.json"))
+
+
 def test_a_rollback_brings_model_and_configuration_back_with_the_registry_down(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
