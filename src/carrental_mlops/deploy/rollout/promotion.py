@@ -164,7 +164,7 @@ class Rollout:
                     return
                 continue
             stand.last, stand.watch = watch.counters.last, watch.state
-            self._keep(stand)
+            self._stands.keep(stand)
             self._show(stand, look, ends)
             if look.stop:
                 self._back(stand, look.stop, look)
