@@ -82,7 +82,8 @@ def test_ctrl_c_in_process_stops_and_stores_nothing(tmp_path: Path, chance: rand
 def test_ctrl_c_stops_make_demo_and_what_it_started(tmp_path: Path, chance: random.Random, group: bool) -> None:
     (tmp_path / "examples").mkdir()
     script = tmp_path / "examples" / "demo.py"
-    shutil.copy(Path(__file__).parents[2] / "examples" / "demo.py", script)
+    for name in ("demo.py", "demo_service.py"):
+        shutil.copy(Path(__file__).parents[2] / "examples" / name, script.with_name(name))
     with started([sys.executable, str(script)], tmp_path) as running:
         assert running.wait_for(" ingest "), running.said
         time.sleep(chance.uniform(0, 3.0))
