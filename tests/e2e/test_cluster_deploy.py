@@ -58,6 +58,13 @@ class Place:
         assert code == 0, err
         return json.loads(out)
 
+    def status(self) -> Any:
+        """What `crm status` says; it exits 3 where the service is not available."""
+        code, out, err = self.crm("status", "--env", "prod", "--json")
+        found = json.loads(out)
+        assert code == (0 if found["available"] else 3), err
+        return found
+
     def begin(self, *arguments: str) -> subprocess.Popen[str]:
         """A command in a process of its own."""
         return subprocess.Popen([*_CRM, *arguments, "--repo", str(self.root)], env=dict(os.environ), text=True,
@@ -217,7 +224,7 @@ def test_a_cluster_that_goes_away_in_the_middle_is_said_and_the_same_command_goe
         place.plane.start_apiserver()
     assert running.returncode == 3 and "prod-2 is unfinished" in said, said
     assert place.states(2) == ["started"]
-    status = place.well("status", "--env", "prod")
+    status = place.status()
     assert "prod-2 was begun and not finished: the same command goes on with it" in status["said"]
     again = _until_lease_ends(place, "deploy", "--env", "prod", "--image", pushed(place.root, 2))
     assert (again["did"], again["release"]["id"]) == ("went on", "prod-2")
@@ -231,7 +238,7 @@ def test_a_deploy_that_was_killed_leaves_a_lease_that_ends_and_the_next_goes_on(
     running.communicate(timeout=30)
     code, _, err = place.crm("deploy", "--env", "prod")
     assert code == 3 and "has been deploying since" in err
-    assert "not finished" in " ".join(place.well("status", "--env", "prod")["said"])
+    assert "not finished" in " ".join(place.status()["said"])
     assert _until_lease_ends(place, "deploy", "--env", "prod")["did"] == "went on"
     assert place.tracks() == {"champion": "prod-1"}
 
@@ -290,13 +297,13 @@ def test_a_release_is_waited_for_and_one_that_cannot_start_leaves_the_one_before
         pytest.skip("no controllers or nodes: run `make control-plane`")
     first = place.well("deploy", "--env", "prod", "--image", pushed(place.root, 1), "--wait", "--timeout", "120")
     assert first["available"] and place.states(1)[-1] == "available"
-    status = place.well("status", "--env", "prod")
+    status = place.status()
     assert status["available"] and status["said"] == [] and {pod["release"] for pod in status["pods"]} == {"prod-1"}
     deploys_to(place.root, place.namespace, resources={"cpu": "500"})
     code, _, err = place.crm("deploy", "--env", "prod", "--wait", "--timeout", "20")
     assert code == 3 and "prod-2 is not available after" in err and "Unschedulable" in err
     assert place.states(2)[-1] == "failed"
-    status = place.well("status", "--env", "prod")
+    status = place.status()
     assert any(pod["ready"] and pod["release"] == "prod-1" for pod in status["pods"])
     assert any(said.startswith("prod-2 failed") for said in status["said"])
     back = place.well("rollback", "--env", "prod", "--wait", "--timeout", "60")
@@ -304,7 +311,7 @@ def test_a_release_is_waited_for_and_one_that_cannot_start_leaves_the_one_before
 
 
 def test_what_is_not_there_is_said_and_nothing_can_be_taken_back(place: Place) -> None:
-    status = place.well("status", "--env", "prod")
+    status = place.status()
     assert status["said"] == [f"{SERVICE} is not in the cluster"]
     assert _words(place.crm("rollback", "--env", "prod")[2], "nothing was released in prod")
     assert _words(place.crm("logs", "--env", "prod")[2], "has no pod")
