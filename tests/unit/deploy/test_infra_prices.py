@@ -26,9 +26,7 @@ def test_every_region_has_every_price_and_every_price_a_source() -> None:
 
 
 def test_a_pod_costs_the_largest_of_its_shares_of_a_node() -> None:
-    told = estimate(
-        _config(resources={"cpu": "500m", "memory": "4Gi"}, autoscale={"minimum": 2, "maximum": 4}), PRICES
-    )
+    told = estimate(_config(resources={"cpu": "500m", "memory": "4Gi"}, autoscale={"minimum": 2, "maximum": 4}), PRICES)
     (pods,) = [item for item in told.items if item.what == "pods: model"]
     assert pods.least_usd == pytest.approx(2 * 0.5 * 0.115 * 730)  # half of the 8 GiB, though a quarter of the CPU
     assert pods.most_usd == pytest.approx(2 * pods.least_usd)
