@@ -61,7 +61,9 @@ def create_file(path: Path, content: bytes) -> bool:
             os.fsync(handle.fileno())
             draft.chmod(0o644)
             path.hardlink_to(draft)
-    except FileExistsError:
+    except FileExistsError as error:
+        if not path.parent.is_dir():
+            raise _unwritable(path, error) from error
         return False
     except OSError as error:
         raise _unwritable(path, error) from error

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from carrental_mlops.files import whole_file
+from carrental_mlops.errors import PlatformError
+from carrental_mlops.files import create_file, whole_file
 
 MAKER = """
 import sys, time
@@ -58,3 +59,12 @@ def test_a_block_that_fails_leaves_the_old_file_alone(tmp_path: Path) -> None:
         raise ValueError("stop")
     assert _names(tmp_path) == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_file_is_created_once_and_a_folder_that_is_a_file_is_no_other_writer(tmp_path: Path) -> None:
+    assert create_file(tmp_path / "new" / "1.json", b"first")
+    assert not create_file(tmp_path / "new" / "1.json", b"second")
+    assert (tmp_path / "new" / "1.json").read_bytes() == b"first"
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(PlatformError):
+        create_file(tmp_path / "taken" / "1.json", b"lost")
