@@ -145,9 +145,7 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._seen += len(data)
         super().data_received(data)
-        if self._fresh is not None:
-            fresh, self._fresh = self._fresh, None
-            self._enter(*fresh)
+        self._enter_fresh()
         if self.transport.is_closing():
             return
         idle = self.cycle is None or self.cycle.response_complete
@@ -157,6 +155,9 @@ class Connection(HttpToolsProtocol):
             self._received()
 
     def send_400_response(self, msg: str) -> None:  # noqa: D102
+        if self._fresh is not None and not self._fresh[0].more_body:
+            self._enter_fresh()
+        self.queue.flush()  # the answers to the requests before it go first
         if self._in_head and self._seen > _MAX_HEAD:
             self.transport.write(_TOO_LARGE)
             self.transport.close()
@@ -243,6 +244,11 @@ class Connection(HttpToolsProtocol):
         else:
             self._enter(cycle, app)
 
+    def _enter_fresh(self) -> None:
+        if self._fresh is not None:
+            fresh, self._fresh = self._fresh, None
+            self._enter(*fresh)
+
     def _enter(self, cycle: RequestResponseCycle, app: Any) -> None:
         if not self.queue.enter(self, cycle, app):
             self._shed(cycle)
@@ -262,6 +268,7 @@ class Connection(HttpToolsProtocol):
         else:
             most, seconds = _MAX_HEAD, settings.head_timeout_s
         if self._seen > most:
+            self.queue.flush()
             if self._in_head:
                 self.transport.write(_TOO_LARGE)
             self.transport.close()

@@ -204,6 +204,13 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Callable[..., Served], pa
     assert served.queue.inside == 0
 
 
+def test_what_was_asked_before_something_unreadable_is_answered_first(
+    serve: Callable[..., Served], post: bytes
+) -> None:
+    found = serve().raw(post + b"nonsense\r\n\r\n")
+    assert found.startswith(b"HTTP/1.1 200 ") and b"HTTP/1.1 400 " in found
+
+
 @pytest.mark.parametrize("chunk", [1 << 20, 1000])
 def test_a_head_that_is_too_large_is_refused(serve: Callable[..., Served], chunk: int) -> None:
     whole = b"GET /v2 HTTP/1.1\r\nhost: t\r\n" + b"".join(b"h%d: %s\r\n" % (i, b"x" * 990) for i in range(60)) + b"\r\n"
