@@ -101,10 +101,7 @@ class Signature:
         whole = len(values) == len(self.names)
         sent = self._numeric if whole else [name for name in self._numeric if name in values]
         try:
-            if rows == 1:
-                table = np.array([values[name][0] for name in sent], dtype=np.float64).reshape(-1, 1)
-            else:
-                table = np.array([values[name] for name in sent], dtype=np.float64)
+            table = np.array([values[name] for name in sent], dtype=np.float64)
         except OverflowError:
             name = next(n for n in sent if any(abs(v or 0) > sys.float_info.max for v in values[n]))
             raise Refusal(422, f"field `{name}` is too large a number", name) from None

@@ -20,7 +20,7 @@ from carrental_mlops.deploy.observe.rules import rules_of
 from carrental_mlops.deploy.releases.release import Release
 from carrental_mlops.errors import ConfigError
 
-HTTP_PORT, GRPC_PORT, FIRST_NODE_PORT = 8080, 8081, 8090
+HTTP_PORT, FIRST_NODE_PORT = 8080, 8090
 PRE_STOP_S = 3
 """Time that a gateway takes to learn that a pod goes, before the service is told (seconds)."""
 _LAST_ANSWERS_S = 27

@@ -53,10 +53,26 @@ class Router(Node):
         return reply([child])
 
 
+class _Table(Router.Settings):
+    """Settings of a router by a table."""
+
+    routes: str
+    """Name to number of the child."""
+
+    @field_validator("routes")
+    @classmethod
+    def _are_pairs(cls, text: str) -> str:
+        return checked_pairs(text)
+
+    def table(self) -> dict[str, int]:
+        """Name to child."""
+        return table_of(self.routes)
+
+
 class HeaderRouter(Router):
     """By the value of one header; it stands in no log, metric or answer."""
 
-    class Settings(Router.Settings):
+    class Settings(_Table):
         """Which header, and which value goes where."""
 
         header: str = Field(pattern=r"^[A-Za-z0-9-]+$")
@@ -65,15 +81,6 @@ class HeaderRouter(Router):
         """Value to number of the child, such as `old=0, new=1`; values are case-sensitive."""
         default: int = Field(default=0, ge=0)
         """Child of a request without the header, or with another value."""
-
-        @field_validator("routes")
-        @classmethod
-        def _are_pairs(cls, text: str) -> str:
-            return checked_pairs(text)
-
-        def table(self) -> dict[str, int]:
-            """Value to child."""
-            return table_of(self.routes)
 
     def __init__(self, place: Place, settings: Settings) -> None:
         super().__init__(place, settings)
@@ -91,20 +98,11 @@ class ModelRouter(Router):
     Seldon's executor hands the name on to every node: behind this router, each model answers to its own.
     """
 
-    class Settings(Router.Settings):
+    class Settings(_Table):
         """Which model is where."""
 
         routes: str
         """Model to number of the child, such as `payments=0, payments-fr=1`."""
-
-        @field_validator("routes")
-        @classmethod
-        def _are_pairs(cls, text: str) -> str:
-            return checked_pairs(text)
-
-        def table(self) -> dict[str, int]:
-            """Model to child."""
-            return table_of(self.routes)
 
     def __init__(self, place: Place, settings: Settings) -> None:
         super().__init__(place, settings)
