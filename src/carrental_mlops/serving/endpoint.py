@@ -34,6 +34,17 @@ class Stored:
     """What was not as it should be, such as `stale:customer_history`."""
 
 
+@dataclass(slots=True)
+class Made:
+    """The answers to one request, and what they were made of."""
+
+    answer: Answer
+    stored: Stored
+    flags: tuple[str, ...]
+    model: Identity | None = None
+    """Which made them, where it is not the endpoint's own."""
+
+
 class Switch(Protocol):
     """Says when something else than the model answers."""
 
@@ -49,10 +60,10 @@ class Switch(Protocol):
 class Instead(Protocol):
     """Answers instead of the model."""
 
-    async def answer(
-        self, endpoint: Endpoint, inference: Inference, started: float, trace: str | None, caller: str | None
-    ) -> tuple[Event, dict[str, tuple[str, Values]]]:
-        """As `Endpoint.answer`."""
+    async def made(
+        self, endpoint: Endpoint, rows: int, numbers: Mapping[str, Floats], values: Mapping[str, Sequence[Any]]
+    ) -> Made:
+        """The answers to a request that was checked: its numbers and its values."""
         ...
 
 
@@ -186,11 +197,41 @@ class Endpoint:
             Refusal: 422 naming the field, 503, 504.
         """
         self._hold_deadline(started)
-        if self.switched is not None:
-            return await self.switched.answer(self, inference, started, trace, caller)
         if inference.wanted and (unknown := [name for name in inference.wanted if name not in OUTPUTS]):
             raise Refusal(422, f"no output `{unknown[0][:256]}`; there are {', '.join(OUTPUTS)}", "outputs")
         numbers, values = self.signature.check(inference.columns, inference.rows)
+        switched = self.switched
+        if switched is None:
+            made = await self._made(inference, numbers, values, started)
+            self._hold_deadline(started)
+        else:
+            made = await switched.made(self, inference.rows, numbers, values)
+        answer, event_id = made.answer, f"{self._prefix}{next(self._count):x}"
+        event = Event(
+            id=inference.id or event_id,
+            event_id=event_id,
+            time=time.time(),
+            inputs=values,
+            features=made.stored.columns,
+            ages=made.stored.ages,
+            answer=answer,
+            flags=made.flags,
+            trace=trace,
+            caller=caller,
+            model=made.model,
+        )
+        if self.trail is not None:
+            await self.trail.keep(event)  # on record, so it is given, however late
+        outputs: dict[str, tuple[str, Values]] = {
+            "score": (OUTPUTS["score"], answer.scores),
+            "decision": (OUTPUTS["decision"], answer.decisions.tolist()),
+            "reason": (OUTPUTS["reason"], answer.reasons),
+        }
+        return event, outputs
+
+    async def _made(
+        self, inference: Inference, numbers: Arrays, values: Mapping[str, Sequence[Any]], started: float
+    ) -> Made:
         stored = _NOTHING if self.reader is None else await self.reader.read(values, inference.rows)
         checked = {**numbers, **stored.columns} if stored.columns else numbers
         flags = stored.flags
@@ -201,28 +242,7 @@ class Endpoint:
             await self._reasons(scores, columns, started) if self._slow else self.service.explained(scores, columns)
         )
         answer = self.service.decided(scores, columns, reasons or ("",) * inference.rows)
-        event_id = f"{self._prefix}{next(self._count):x}"
-        event = Event(
-            id=inference.id or event_id,
-            event_id=event_id,
-            time=time.time(),
-            inputs=values,
-            features=stored.columns,
-            ages=stored.ages,
-            answer=answer,
-            flags=flags if reasons is not None else (*flags, "reasons:late"),
-            trace=trace,
-            caller=caller,
-        )
-        self._hold_deadline(started)
-        if self.trail is not None:
-            await self.trail.keep(event)  # on record, so it is given, however late
-        outputs: dict[str, tuple[str, Values]] = {
-            "score": (OUTPUTS["score"], answer.scores),
-            "decision": (OUTPUTS["decision"], answer.decisions.tolist()),
-            "reason": (OUTPUTS["reason"], answer.reasons),
-        }
-        return event, outputs
+        return Made(answer, stored, flags if reasons is not None else (*flags, "reasons:late"))
 
     async def start(self) -> None:
         """Connect what the answers need, then answer one made-up row, so that the first caller does not wait for it."""

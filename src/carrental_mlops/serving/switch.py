@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,10 +20,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from prometheus_client import Gauge
 
-from carrental_mlops.core.arrays import Values
-from carrental_mlops.serving.endpoint import Endpoint, Event, Identity, Stored
-from carrental_mlops.serving.interface import OUTPUTS
-from carrental_mlops.serving.protocol import Inference
+from carrental_mlops.core.arrays import Floats
+from carrental_mlops.serving.endpoint import Endpoint, Identity, Made, Stored
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.service import Answer, ModelService
 from carrental_mlops.serving.telemetry import Metrics
@@ -94,36 +92,14 @@ class Switched:
     order: Order
     previous: Previous | None = None
 
-    async def answer(
-        self, endpoint: Endpoint, inference: Inference, started: float, trace: str | None, caller: str | None
-    ) -> tuple[Event, dict[str, tuple[str, Values]]]:
-        """As `Endpoint.answer`."""
-        if unknown := [name for name in inference.wanted if name not in OUTPUTS]:
-            raise Refusal(422, f"no output `{unknown[0][:256]}`; there are {', '.join(OUTPUTS)}", "outputs")
-        numbers, values = endpoint.signature.check(inference.columns, inference.rows)
-        stored = await self._stored(endpoint, values, inference.rows)
-        answer = self._made(endpoint.service, {**numbers, **stored.columns}, inference.rows)
-        event_id = os.urandom(12).hex()
-        event = Event(
-            id=inference.id or event_id,
-            event_id=event_id,
-            time=time.time(),
-            inputs=values,
-            features=stored.columns,
-            ages=stored.ages,
-            answer=answer,
-            flags=(*stored.flags, f"switched:{self.order.to}"),
-            trace=trace,
-            caller=caller,
-            model=self.previous.identity if self.previous else None,
-        )
-        if endpoint.trail is not None:
-            await endpoint.trail.keep(event)
-        return event, {
-            "score": (OUTPUTS["score"], answer.scores),
-            "decision": (OUTPUTS["decision"], answer.decisions.tolist()),
-            "reason": (OUTPUTS["reason"], answer.reasons),
-        }
+    async def made(
+        self, endpoint: Endpoint, rows: int, numbers: Mapping[str, Floats], values: Mapping[str, Sequence[Any]]
+    ) -> Made:
+        """As `Instead` says."""
+        stored = await self._stored(endpoint, values, rows)
+        answer = self._answered(endpoint.service, {**numbers, **stored.columns}, rows)
+        model = self.previous.identity if self.previous else None
+        return Made(answer, stored, (*stored.flags, f"switched:{self.order.to}"), model)
 
     async def _stored(self, endpoint: Endpoint, values: Mapping[str, Any], rows: int) -> Stored:
         """The stored features; a constant needs none, and rules go on without those that cannot be read."""
@@ -137,7 +113,7 @@ class Switched:
             missing = {name: np.full(rows, np.nan) for name in endpoint.service.feature_set.stored_columns()}
             return Stored(missing, {}, ("features:unavailable",))
 
-    def _made(self, service: ModelService, checked: dict[str, Any], rows: int) -> Answer:
+    def _answered(self, service: ModelService, checked: dict[str, Any], rows: int) -> Answer:
         if self.previous is not None:
             before = self.previous.service
             scores, columns = before.scored({}, checked)
