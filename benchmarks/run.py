@@ -22,6 +22,7 @@ NAMES = (
     "batch_scoring",
     "serving_http",
     "serving_grpc",
+    "serving_online",
 )
 PAGE = ROOT / "docs" / "benchmarks.md"
 HEAD = """# Benchmarks

@@ -142,6 +142,9 @@ class Connection(HttpToolsProtocol):
         self.queue.flush()
         super().shutdown()
 
+    def timeout_keep_alive_handler(self) -> None:  # noqa: D102
+        self._close()
+
     def data_received(self, data: bytes) -> None:  # noqa: D102
         self._seen += len(data)
         super().data_received(data)
@@ -160,7 +163,7 @@ class Connection(HttpToolsProtocol):
         self.queue.flush()  # the answers to the requests before it go first
         if self._in_head and self._seen > _MAX_HEAD:
             self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._close()
         else:
             super().send_400_response(msg)
 
@@ -233,7 +236,7 @@ class Connection(HttpToolsProtocol):
         self.queue.answer(self, answer)
         if not cycle.keep_alive:
             self.queue.flush()
-            self.transport.close()
+            self._close()
         self.on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
@@ -271,7 +274,7 @@ class Connection(HttpToolsProtocol):
             self.queue.flush()
             if self._in_head:
                 self.transport.write(_TOO_LARGE)
-            self.transport.close()
+            self._close()
         elif self._owed is None:
             self._owed = self.loop.call_later(seconds, self._abort)
 
@@ -279,6 +282,11 @@ class Connection(HttpToolsProtocol):
         if self._owed is not None:
             self._owed.cancel()
             self._owed = None
+
+    def _close(self) -> None:
+        self.transport.close()
+        if self.transport.get_write_buffer_size():  # else a client that does not read would keep it for ever
+            self.loop.call_later(self._settings.body_timeout_s, self._abort)
 
     def _abort(self) -> None:
         self.transport.abort()

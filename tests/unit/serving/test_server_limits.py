@@ -187,21 +187,33 @@ def test_an_idle_connection_is_closed(serve: Callable[..., Served], post: bytes)
     assert 0.4 < served.seconds_open(post, b"", every_s=3) < 2.5
 
 
-def test_a_client_that_does_not_read_is_cut_off(serve: Callable[..., Served], payment: dict[str, Any]) -> None:
-    served = serve(body_timeout_s=0.5)
-    rows = {"inputs": [{**t, "shape": [3000], "data": t["data"] * 3000} for t in payment["inputs"]]}
+@pytest.mark.parametrize(
+    ("requests", "settings"), [(10, {}), (1, {"keep_alive_s": 0.5})], ids=["at all", "the end of its answer"]
+)
+def test_a_client_that_does_not_read_is_cut_off(
+    serve: Callable[..., Served], payment: dict[str, Any], requests: int, settings: dict[str, float]
+) -> None:
+    served = serve(**{"body_timeout_s": 0.5, **settings})
+    rows = {"inputs": [{**t, "shape": [1000], "data": t["data"] * 1000} for t in payment["inputs"]]}
     with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         connection.connect(("127.0.0.1", served.port))
-        connection.settimeout(0.5)
-        with contextlib.suppress(OSError):
-            for _ in range(30):
+        connection.sendall(request_bytes(payment))
+        assert connection.recv(12) == b"HTTP/1.1 200"
+        (held,) = served.server.server_state.connections
+        held.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+        with contextlib.suppress(ConnectionError):
+            for _ in range(requests):
                 connection.sendall(request_bytes(rows))
-        deadline = time.monotonic() + 30  # thirty times 3,000 rows, on whatever machine
-        while served.server.server_state.connections:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert_no_connection_left(served)
     assert served.queue.inside == 0
+
+
+def assert_no_connection_left(served: Served) -> None:
+    deadline = time.monotonic() + 30
+    while served.server.server_state.connections:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_was_asked_before_something_unreadable_is_answered_first(
