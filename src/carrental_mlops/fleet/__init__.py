@@ -1,0 +1,1 @@
+"""Many model repos under one roof."""

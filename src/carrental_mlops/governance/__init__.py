@@ -1,0 +1,1 @@
+"""What holds a model repo to the rules: findings, waivers, tiers, score."""

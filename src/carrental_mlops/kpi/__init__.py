@@ -1,0 +1,1 @@
+"""From idea to production in numbers."""
