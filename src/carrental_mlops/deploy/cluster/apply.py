@@ -11,7 +11,7 @@ from typing import Any
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.diff.objects import Change, diff
-from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests import helm, labels
 from carrental_mlops.deploy.releases.release import Event, Release, State, Stored
 from carrental_mlops.deploy.releases.store import tag_model
 from carrental_mlops.errors import CrmError, PlatformError
@@ -19,7 +19,7 @@ from carrental_mlops.integrations.mlflow_client import database_of, tracking_uri
 from carrental_mlops.integrations.mlflow_registry import Registry
 
 _LOOK_S, _STUCK_S, _TAG_S = 2.0, 90.0, 5.0
-_SECURE = {"pod-security.kubernetes.io/enforce": "restricted", "app.kubernetes.io/managed-by": "crm"}
+_SECURE = {"pod-security.kubernetes.io/enforce": "restricted", labels.MANAGED_BY: labels.MANAGER}
 Say = Callable[[str], None]
 
 

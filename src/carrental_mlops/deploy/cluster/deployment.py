@@ -20,7 +20,7 @@ from carrental_mlops.deploy.cluster.apply import (
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Running, Site
 from carrental_mlops.deploy.diff.objects import Change
-from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests import helm, labels
 from carrental_mlops.deploy.manifests.values import Values, digest_of
 from carrental_mlops.deploy.releases.draft import Draft, same_content
 from carrental_mlops.deploy.releases.release import Release, Stored
@@ -142,7 +142,7 @@ def alone_in(stored: Stored) -> dict[str, Any]:
     own = next(
         one for one in stored.values["tracks"] if one["release"] == (stored.release.content_of or stored.release.id)
     )
-    track = {**own, "name": "champion", "share": 100, "minimum": stored.values["autoscale"]["minimum"]}
+    track = {**own, "name": labels.CHAMPION, "share": 100, "minimum": stored.values["autoscale"]["minimum"]}
     return {**stored.values, "tracks": [track]}
 
 
@@ -178,7 +178,7 @@ def _runs(site: Site, stored: Stored, running: Running | None) -> bool:
 
 def _make(site: Site, draft: Draft, running: Running | None, again: Stored | None = None) -> Callable[[str], Stored]:
     """What makes the release of an id; `again`: the same as that one, if it is asked for once more."""
-    champion = running.tracks.get("champion") if running else None
+    champion = running.tracks.get(labels.CHAMPION) if running else None
     here = again.release.id if again else None
     beside = site.release(champion) if draft.alongside and champion and champion != here else None
     before = again.release.before if again else champion
@@ -215,7 +215,7 @@ def _before(site: Site, running: Running | None, newest: Stored | None) -> Store
         raise ConfigError(f"nothing was released in {site.env}", f"crm deploy --env {site.env}")
     if newest.release.content_of:
         return newest
-    champion = running.tracks.get("champion") if running else None
+    champion = running.tracks.get(labels.CHAMPION) if running else None
     if running and len(running.tracks) > 1 and champion:
         return site.store.get(champion)
     found = newest.release if champion is None else site.release(champion)

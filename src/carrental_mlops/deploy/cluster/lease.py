@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.errors import PlatformError
 
 LASTS_S, RENEWED_S = 30, 5.0
@@ -69,7 +70,7 @@ def _taken(cluster: Cluster, name: str, holder: str) -> dict[str, Any]:
     api, kind = _KIND
     found = cluster.get(api, kind, name)
     if found is None:
-        metadata = {"name": name, "namespace": cluster.namespace, "labels": {"app.kubernetes.io/managed-by": "crm"}}
+        metadata = {"name": name, "namespace": cluster.namespace, "labels": {labels.MANAGED_BY: labels.MANAGER}}
         taken = cluster.create({"apiVersion": api, "kind": kind, "metadata": metadata, "spec": spec})
     elif found["spec"].get("holderIdentity") and not _abandoned(cluster, found):
         raise _busy(name, found["spec"])

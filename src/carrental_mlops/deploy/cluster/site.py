@@ -10,10 +10,10 @@ from carrental_mlops.config.repo import of_cluster
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests.labels import NAME, RELEASE, TRACK
 from carrental_mlops.deploy.releases.release import Release
 from carrental_mlops.deploy.releases.store import ReleaseStore
 
-NAME, RELEASE, TRACK = "app.kubernetes.io/name", "crm.carrental/release", "crm.carrental/track"
 _STUCK = ("CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "CreateContainerConfigError", "InvalidImageName",
           "CreateContainerError", "RunContainerError")  # fmt: skip
 

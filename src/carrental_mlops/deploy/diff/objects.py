@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from carrental_mlops.deploy.diff.words import loss_of, restarts, words
+from carrental_mlops.deploy.manifests import labels
 
 Manifest = Mapping[str, Any]
 Path = tuple[str, ...]
@@ -125,7 +126,7 @@ def _plain(manifest: Manifest) -> dict[str, Any]:
     metadata = {k: v for k, v in dict(found.get("metadata") or {}).items() if k not in _OF_THE_CLUSTER}
     for name in ("labels", "annotations"):
         kept = {k: v for k, v in (metadata.pop(name, None) or {}).items() if not k.startswith(_OF_TOOLS)}
-        kept.pop("app.kubernetes.io/managed-by", None)  # Helm writes its own name over it
+        kept.pop(labels.MANAGED_BY, None)  # Helm writes its own name over it
         if kept:
             metadata[name] = kept
     return {**found, "metadata": metadata}

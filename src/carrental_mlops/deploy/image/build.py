@@ -15,6 +15,7 @@ from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.image import supply_chain
 from carrental_mlops.deploy.image.builders import Builder, Order, build
 from carrental_mlops.deploy.image.context import CONTAINER_FILE, REQUIREMENTS, prepare
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.files import whole_file
 from carrental_mlops.integrations.code_version import code_tags
@@ -70,20 +71,20 @@ def order_of(repo: ModelRepo, bundle: Bundle, wanted: Wanted) -> Order:
         raise ConfigError("what is pushed must be a commit, and this tree differs from it", "git commit, then again")
     commit, model = tags.get("git_commit", "none"), bundle.identity
     tag = wanted.tag or f"{model.version}-{commit[:12]}"
-    labels = {
+    marks = {
         "org.opencontainers.image.title": config.service,
         "org.opencontainers.image.version": model.version,
         "org.opencontainers.image.revision": commit,
-        "crm.carrental/owner": config.owner,
-        "crm.carrental/model-digest": model.digest,
-        "crm.carrental/model-version": model.version,
-        "crm.carrental/package": tags["package_version"],
-        "crm.carrental/uncommitted": tags.get("git_dirty", "true"),
+        labels.OWNER: config.owner,
+        labels.MODEL_DIGEST: model.digest,
+        labels.MODEL_VERSION: model.version,
+        labels.PACKAGE: tags["package_version"],
+        labels.UNCOMMITTED: tags.get("git_dirty", "true"),
     }
     repository = config.deploy.image or f"localhost/{config.service}"
     kept = repo.root / FOLDER / tag
     return Order(
-        Path(), CONTAINER_FILE, repository, tag, wanted.push, kept, labels, dict(wanted.build_args), wanted.wheel
+        Path(), CONTAINER_FILE, repository, tag, wanted.push, kept, marks, dict(wanted.build_args), wanted.wheel
     )
 
 

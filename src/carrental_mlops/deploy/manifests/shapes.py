@@ -12,13 +12,14 @@ from typing import Literal
 
 from carrental_mlops.config.deploy import Deploy, Node, Platform, Rollout, Shape
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.deploy.manifests.labels import BATCH, TRACKS
 from carrental_mlops.errors import ConfigError
 
 UnitType = Literal["MODEL", "TRANSFORMER", "COMBINER", "ROUTER"]
 APART = ("outlier_detector", "drift_detector", "explainer")
 """Kinds of nodes that no request passes: each a Deployment of its own, in any shape."""
 _RESERVED = frozenset({"app", "audit-ship", "seldon-container-engine", "kserve-container", "queue-proxy", "http",
-                       "metrics", "champion", "canary", "shadow", "ab"})  # fmt: skip
+                       "metrics", BATCH, *TRACKS})  # fmt: skip
 
 
 class Unsupported(Frozen):

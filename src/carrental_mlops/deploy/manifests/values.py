@@ -6,13 +6,15 @@ import hashlib
 import json
 import math
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Platform, Resources, Rollout, Route, Secrets
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.deploy.manifests import labels
+from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW, TrackName
 from carrental_mlops.deploy.manifests.network import REDIS_SECRET, Egress, egress_of
 from carrental_mlops.deploy.manifests.shapes import APART, Unit, check_supported, graph_of
 from carrental_mlops.deploy.observe.dashboard import dashboard_of
@@ -28,7 +30,6 @@ _LAST_ANSWERS_S = 27
 _LONGEST_NAME = 40
 """Of a service: Kubernetes allows 63 for the names that are made of it."""
 
-TrackName = Literal["champion", "canary", "shadow", "ab"]
 LabelValue = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$")]
 
 
@@ -139,7 +140,7 @@ def values_of(
         platform=deploy.platform,
         serverless=deploy.serverless,
         labels=_labels(config, env),
-        annotations={"crm.carrental/owner": config.owner, "crm.carrental/data-class": deploy.data_class},
+        annotations={labels.OWNER: config.owner, labels.DATA_CLASS: deploy.data_class},
         tracks=_tracks(deploy, release, champion, weight),
         rollout=deploy.rollout.kind,
         header=deploy.rollout.header,
@@ -186,13 +187,13 @@ def _checked_name(service: str) -> str:
 
 def _labels(config: RepoConfig, env: str) -> dict[str, str]:
     return {
-        "app.kubernetes.io/name": config.service,
-        "app.kubernetes.io/managed-by": "crm",
-        "crm.carrental/env": env,
-        "crm.carrental/owner": _label(config.owner),
-        "crm.carrental/cost-centre": _label(config.deploy.cost_centre or "unset"),
-        "crm.carrental/tier": str(config.tier),
-        "crm.carrental/data-class": config.deploy.data_class,
+        labels.NAME: config.service,
+        labels.MANAGED_BY: labels.MANAGER,
+        labels.ENV: env,
+        labels.OWNER: _label(config.owner),
+        labels.COST_CENTRE: _label(config.deploy.cost_centre or "unset"),
+        labels.TIER: str(config.tier),
+        labels.DATA_CLASS: config.deploy.data_class,
     }
 
 
@@ -204,13 +205,13 @@ def _label(text: str) -> str:
 def _tracks(deploy: Deploy, release: Release, champion: Release | None, weight: int | None) -> tuple[Track, ...]:
     least, kind = deploy.autoscale.minimum, deploy.rollout.kind
     if champion is None or kind == "direct":
-        return (_track("champion", release, 100, least),)
-    if kind == "shadow":
+        return (_track(CHAMPION, release, 100, least),)
+    if kind == SHADOW:
         share = 100 if weight is None else weight
-        return (_track("champion", champion, 100, least), _track("shadow", release, share, _part(least, share)))
-    own = deploy.rollout.steps[0] if kind == "canary" else deploy.rollout.share
+        return (_track(CHAMPION, champion, 100, least), _track(SHADOW, release, share, _part(least, share)))
+    own = deploy.rollout.steps[0] if kind == CANARY else deploy.rollout.share
     share = own if weight is None else weight
-    return (_track("champion", champion, 100 - share, least), _track(kind, release, share, _part(least, share)))
+    return (_track(CHAMPION, champion, 100 - share, least), _track(kind, release, share, _part(least, share)))
 
 
 def _part(least: int, share: int) -> int:

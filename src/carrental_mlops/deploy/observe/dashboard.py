@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.observe.alerts.slo import ERRORS
 from carrental_mlops.deploy.observe.queries import Queries
 from carrental_mlops.deploy.observe.rules import dashboard_uid, team_of
@@ -70,9 +71,7 @@ def _rows(config: RepoConfig) -> dict[str, list[Panel]]:
 def _traffic(config: RepoConfig, q: Queries) -> list[Panel]:
     budget = f"{ERRORS}1h{q.sel()} / {config.slo.error_rate:g}" if config.slo.error_rate else f"{ERRORS}1h{q.sel()}"
     return [
-        _panel(
-            "Requests", "reqps", {"{{version}} {{crm_carrental_track}}": q.requests("5m", _TRACKED)}, config.slo.rps
-        ),
+        _panel("Requests", "reqps", {_NAMED: q.requests("5m", _TRACKED)}, config.slo.rps),
         _panel(
             "Share of failed answers", "percentunit", {_BY_VERSION: q.errors("5m", _VERSION)}, config.slo.error_rate
         ),
@@ -158,7 +157,7 @@ def _rollouts(q: Queries) -> AnnotationQuery:
     from grafana_foundation_sdk.builders.dashboard import AnnotationQuery
     from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
-    answering = f"count by (version, crm_carrental_track, crm_carrental_release) (crm_model_info{q.sel()})"
+    answering = f"count by (version, {labels.PROMETHEUS_TRACK}, {labels.PROMETHEUS_RELEASE}) (crm_model_info{q.sel()})"
     return (
         AnnotationQuery()
         .name("Rollouts")
@@ -169,5 +168,6 @@ def _rollouts(q: Queries) -> AnnotationQuery:
     )
 
 
-_TRACKED = "version, crm_carrental_track"
+_TRACKED = f"version, {labels.PROMETHEUS_TRACK}"
+_NAMED = "{{version}} {{" + labels.PROMETHEUS_TRACK + "}}"
 _BY_VERSION = "version {{version}}"

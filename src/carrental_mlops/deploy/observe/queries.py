@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.serving.telemetry import bin_label
 
 FAILED_CODES = "5..|429"
 """Answers that the service owed, a regular expression: its own failures and what it had no room for."""
 FAILED = f'code=~"{FAILED_CODES}"'
 """The same as a matcher."""
-CANARY, CHAMPION = (f'crm_carrental_track="{track}"' for track in ("canary", "champion"))
+CANARY, CHAMPION = (f'{labels.PROMETHEUS_TRACK}="{track}"' for track in (labels.CANARY, labels.CHAMPION))
 """Matchers of the pods' track."""
 _IN_CONTAINER, _CPU, _MEMORY = 'container!=""', 'resource="cpu"', 'resource="memory"'
 _FLOOR = "1e-4"
@@ -41,7 +42,7 @@ class Queries:
 
     def pods(self, *more: str) -> str:
         """A selector of the cluster's metrics of the service's pods."""
-        tracks = "champion|canary|shadow|ab|predictor|transformer|explainer"
+        tracks = "|".join((*labels.TRACKS, *labels.PARTS))
         return "{" + ",".join((f'namespace="{self.namespace}"', f'pod=~"{self.service}-({tracks})-.+"', *more)) + "}"
 
     def requests(self, window: str, by: str = "namespace, model", *more: str) -> str:

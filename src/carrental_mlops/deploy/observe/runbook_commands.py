@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.deploy.manifests import labels
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Commands:
     def pods(self) -> str:
         """Pods and why they are not ready."""
         context = f"--context {self.context} " if self.context else ""
-        return f"kubectl {context}-n {self.namespace} describe pods -l app.kubernetes.io/name={self.service}"
+        return f"kubectl {context}-n {self.namespace} describe pods -l {labels.NAME}={self.service}"
 
     def logs(self) -> str:
         """What the pods say."""

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.observe.prometheus import Prometheus, Sample
 from carrental_mlops.deploy.observe.queries import Queries
 from carrental_mlops.deploy.observe.runbook_commands import Commands
 
 WINDOW_S = 300
 """Length of what is measured before and after (seconds)."""
-_TRACK = "crm_carrental_track"
+_TRACK = labels.PROMETHEUS_TRACK
 
 
 @dataclass(frozen=True)
@@ -179,7 +180,7 @@ def _one_track(asked: Asked, figures: tuple[Figure, ...], commands: Commands, ch
                 what = f"{'version ' if by == 'version' else ''}{worst}: its {name} is worse than the others' right now"
                 evidence = f"{_shown(values[worst], unit)} against {_shown(rest, unit)}"
                 weight = 50 + min(50.0, values[worst] / max(rest, least))
-                canary = by == _TRACK and worst == "canary"
+                canary = by == _TRACK and worst == labels.CANARY
                 command = f"crm promote --to {commands.env} --abort" if canary else commands.rollback()
                 found.append(Suspect(weight, what, evidence, command))
         if found:

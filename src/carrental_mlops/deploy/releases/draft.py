@@ -14,7 +14,7 @@ from typing import Any
 from carrental_mlops import __version__
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.core.repo import ModelRepo
-from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests import helm, labels
 from carrental_mlops.deploy.manifests.graph_check import check_nodes
 from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.deploy.manifests.values import as_helm, digest_of
@@ -184,16 +184,16 @@ def _newest(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _registered(repo: ModelRepo, version: str | None, record: Mapping[str, Any] | None, image: str) -> RegisteredModel:
-    labels = record["labels"] if record else {}
-    told = labels.get("crm.carrental/model-version")
+    said = record["labels"] if record else {}
+    told = said.get(labels.MODEL_VERSION)
     number = version or told
     if number is None:
-        raise ConfigError(f"nothing here says which model is in {image}", "name its version: --model N")
+        raise ConfigError(f"nothing here says which model is in {image}", "name its version: --version N")
     if version and told and version != told:
-        raise ConfigError(f"{image} holds model version {told}, not {version}", f"--model {told}, or another image")
+        raise ConfigError(f"{image} holds model version {told}, not {version}", f"--version {told}, or another image")
     registry = Registry(tracking_uri(repo.root, repo.config.mlflow.tracking_uri), repo.config.service)
     found = registry.version(str(number))
-    digest = labels.get("crm.carrental/model-digest", found.digest)
+    digest = said.get(labels.MODEL_DIGEST, found.digest)
     if digest != found.digest:
         raise ConfigError(
             f"{image} holds a model of digest {digest[:12]}, but version {found.version} has {found.digest[:12]}",

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.deploy.releases.objects import ObjectStore
 from carrental_mlops.deploy.releases.release import Event, Release, State, Stored
@@ -112,6 +113,24 @@ class ReleaseStore:
                 f"{self.shown}{name} is not {what}: {at}: {first['msg']}",
                 "restore the file from git or the bucket's versions; a release is never edited",
             ) from error
+
+
+def standing_in(root: Path, config: RepoConfig, env: str) -> Stored:
+    """The release that stands in `env`: what was available there last, or applied where nobody waited for it.
+
+    Args:
+        root: the model repo.
+        config: as `env` sees it: its own `deploy.releases` is asked.
+        env: environment.
+
+    Raises:
+        ConfigError: there is none.
+        PlatformError: the place of releases cannot be read.
+    """
+    stored = ReleaseStore(root, config.deploy.releases).last(env)
+    if stored is None:
+        raise ConfigError(f"{env} has no release that was applied", f"crm deploy --env {env} --wait")
+    return stored
 
 
 def tag_model(registry: Registry, release: Release) -> None:

@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from carrental_mlops.core.arrays import Floats
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.observe.prometheus import Prometheus, Sample, matching
 from carrental_mlops.deploy.observe.queries import FAILED_CODES
 from carrental_mlops.serving.telemetry import SCORE_BINS
 
-TRACK = "crm_carrental_track"
+TRACK = labels.PROMETHEUS_TRACK
 """Label that Prometheus takes from the pod: `champion` or `canary`."""
 
 
@@ -63,7 +64,7 @@ class Counters:
         gained = {name: list(self._gained(name, samples, first)) for name, samples in found.items()}
         self.last.setdefault("begun", 1.0)
         edges = _edges(gained["crm_request_seconds_bucket"])
-        champion, canary = (_counts(track, gained, edges) for track in ("champion", "canary"))
+        champion, canary = (_counts(track, gained, edges) for track in (labels.CHAMPION, labels.CANARY))
         return champion, canary
 
     def _gained(self, name: str, samples: list[Sample], first: bool) -> Iterator[Sample]:

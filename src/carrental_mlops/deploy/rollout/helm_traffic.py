@@ -11,7 +11,7 @@ from carrental_mlops.deploy.cluster.apply import Say, until_available
 from carrental_mlops.deploy.cluster.deployment import WAIT_S, alone_in, rollback
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Site
-from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests import helm, labels
 from carrental_mlops.errors import PlatformError
 
 
@@ -43,7 +43,7 @@ class HelmTraffic:
         with alone(self.site.cluster, self.site.service, self.by):
             values = self._values()
             tracks = self._tracks(values)
-            shares = {"canary": weight, "champion": 100 - weight}
+            shares = {labels.CANARY: weight, labels.CHAMPION: 100 - weight}
             if {one["name"] for one in tracks} != shares.keys() or self._canary(tracks) != self.release:
                 raise PlatformError(
                     f"{self.release} is no canary in {self.site.env} any more: {_told(tracks)}",
@@ -66,7 +66,7 @@ class HelmTraffic:
     def roll_back(self) -> None:
         """The champion alone, as a release of its own, available; nothing where the canary is not there."""
         tracks = self._tracks(self._values())
-        champion = next((str(one["release"]) for one in tracks if one["name"] == "champion"), None)
+        champion = next((str(one["release"]) for one in tracks if one["name"] == labels.CHAMPION), None)
         if self._canary(tracks) == self.release and champion is not None:
             rollback(self.site, self.by, self.say, champion, self.wait_s)
 
@@ -78,7 +78,7 @@ class HelmTraffic:
         return [dict(one) for one in values.get("tracks", ())]
 
     def _canary(self, tracks: list[dict[str, Any]]) -> str | None:
-        return next((str(one["release"]) for one in tracks if one["name"] == "canary"), None)
+        return next((str(one["release"]) for one in tracks if one["name"] == labels.CANARY), None)
 
     def _put(self, values: Mapping[str, Any]) -> None:
         cluster = self.site.cluster
@@ -87,7 +87,7 @@ class HelmTraffic:
 
 def _least(track: str, least: int, weight: int) -> int:
     """A champion keeps its replicas until the end: it takes all of the traffic back at once."""
-    return least if track == "champion" else max(1, math.ceil(least * weight / 100))
+    return least if track == labels.CHAMPION else max(1, math.ceil(least * weight / 100))
 
 
 def _told(tracks: list[dict[str, Any]]) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.observe.prometheus import Prometheus, matching
 from carrental_mlops.deploy.releases.journal import Entry, Journal
 from carrental_mlops.errors import ConfigError, PlatformError
@@ -21,7 +22,7 @@ from carrental_mlops.serving.switch import LOCAL, Order
 
 KEY = "switch.json"
 """Of the ConfigMap `<service>-switch`, and the file that it is in the container."""
-TOUCHED = "crm.carrental/switched-at"
+TOUCHED = labels.SWITCHED_AT
 """Annotation of pods: a change of it has the kubelet bring the ConfigMap up to date at once, not within its minute.
 
 Source: Kubernetes documentation, Configure a Pod to Use a ConfigMap, "Mounted ConfigMaps are updated automatically".
@@ -76,10 +77,10 @@ class ClusterPlace:
 
     def write(self, text: str) -> None:
         """The ConfigMap, and a touch of each pod that has the kubelet hand it on now."""
-        labels = {"app.kubernetes.io/name": self.service, "app.kubernetes.io/managed-by": "crm"}
-        metadata = {"name": f"{self.service}-switch", "namespace": self.cluster.namespace, "labels": labels}
+        ours = {labels.NAME: self.service, labels.MANAGED_BY: labels.MANAGER}
+        metadata = {"name": f"{self.service}-switch", "namespace": self.cluster.namespace, "labels": ours}
         self.cluster.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {KEY: text}})
-        for pod in self.cluster.list("v1", "Pod", {"app.kubernetes.io/name": self.service}):
+        for pod in self.cluster.list("v1", "Pod", {labels.NAME: self.service}):
             self._touch(str(pod["metadata"]["name"]))
 
     def _touch(self, pod: str) -> None:

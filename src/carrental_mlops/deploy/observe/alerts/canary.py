@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.observe.alerts.alert import Alert, Cause
 from carrental_mlops.deploy.observe.queries import CANARY, CHAMPION, Queries
 from carrental_mlops.deploy.observe.runbook_commands import Commands
@@ -16,7 +17,7 @@ _BY = "namespace, model"
 
 def alerts(config: RepoConfig, q: Queries, c: Commands) -> Iterator[Alert]:
     """More errors, slower, other scores; silent where no canary runs."""
-    plan, track = config.deploy.rollout, "crm_carrental_track"
+    plan, track = config.deploy.rollout, labels.PROMETHEUS_TRACK
     enough = f"sum by ({_BY}) (increase(crm_requests_total{q.sel(CANARY)}[10m])) > {_REQUESTS}"
 
     def alert(name: str, worse: str, said: str, first: str) -> Alert:
