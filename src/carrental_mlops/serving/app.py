@@ -20,7 +20,7 @@ from carrental_mlops.serving.gauges import Gauges
 from carrental_mlops.serving.openapi import openapi
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.telemetry import Metrics
-from carrental_mlops.serving.traceparent import Traced, passed_on
+from carrental_mlops.serving.traceparent import CURRENT, Traced, passed_on
 from carrental_mlops.serving.versions import dependencies
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class App:
         headers = JSON
         given = dict(scope["headers"])
         traced = self.begin_trace(given.get(b"traceparent"))
+        CURRENT.set(traced)
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
@@ -139,6 +140,7 @@ class App:
             self.metrics.failed(type(error).__name__)
             code, written = 500, b'{"error":"the service failed; its log has the reason"}'
         finally:
+            CURRENT.set(None)
             if done := scope.get("crm.done"):
                 done()
         self.metrics.answered(code, time.perf_counter() - started)

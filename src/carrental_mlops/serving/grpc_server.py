@@ -15,7 +15,7 @@ from carrental_mlops.serving.app import App, server_metadata
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
 from carrental_mlops.serving.oip import tensors
 from carrental_mlops.serving.refusal import Refusal
-from carrental_mlops.serving.traceparent import Traced
+from carrental_mlops.serving.traceparent import CURRENT, Traced
 
 log = logging.getLogger("carrental_mlops.serving")
 
@@ -120,6 +120,7 @@ class GrpcServer:
         metadata = context.invocation_metadata() or ()
         header = next((value for name, value in metadata if name == "traceparent"), None)
         traced = self._app.begin_trace(header.encode() if isinstance(header, str) else None)
+        CURRENT.set(traced)
         if traced:
             context.set_trailing_metadata((("traceparent", traced.traceparent),))
         code = 500

@@ -1,4 +1,4 @@
-"""The service's log: one JSON object a line on stderr, without a value of any request."""
+"""The service's log: one JSON object a line on stderr, without a value of any request, with the id of its trace."""
 
 from __future__ import annotations
 
@@ -10,9 +10,14 @@ from typing import Any
 
 import orjson
 
+from carrental_mlops.serving.traceparent import CURRENT
+
 
 class JsonLines(logging.Formatter):
-    """time, level, logger, message; of an exception its class and places, for its text may hold a request's values."""
+    """time, level, logger, message; `trace_id` where a request that has a trace is being answered.
+
+    Of an exception its class and places, for its text may hold a request's values.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """One line."""
@@ -23,6 +28,8 @@ class JsonLines(logging.Formatter):
             "process": record.process,
             "message": record.getMessage(),
         }
+        if traced := CURRENT.get():
+            told["trace_id"] = traced.trace_id
         if record.exc_info and record.exc_info[0]:
             told |= {"error": record.exc_info[0].__name__, "places": _places(record.exc_info[1])}
         return orjson.dumps(told, default=str).decode()

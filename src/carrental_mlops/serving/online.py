@@ -21,6 +21,7 @@ from carrental_mlops.serving.endpoint import Stored
 from carrental_mlops.serving.online_view import OnlineView, Row, Store
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.telemetry import Metrics
+from carrental_mlops.serving.traceparent import CURRENT, Part
 
 log = logging.getLogger("carrental_mlops.serving.online")
 
@@ -39,6 +40,7 @@ class OnlineReader:
         self._store, self._policy, self._metrics = store, policy, metrics
         self._views = [_Known(view, metrics) for view in views]
         self._waited = metrics.stage("features")
+        self._told = (("crm.feature_view", tuple(view.view for view in views)),)
         self._limit_s = policy.stale_after_hours * 3600
         self._said = float("-inf")
 
@@ -68,10 +70,11 @@ class OnlineReader:
         ids = [values.get(known.view.entity) or [None] * rows for known in self._views]
         asked = [[identity for identity in dict.fromkeys(of) if identity is not None] for of in ids]
         questions = [(known.view, distinct) for known, distinct in zip(self._views, asked, strict=True)]
-        begun = time.perf_counter()
+        begun, began, failed = time.perf_counter(), time.time_ns(), True
         try:
             async with asyncio.timeout(self._policy.budget_ms / 1e3):
                 found = await self._store.fetch(questions)
+            failed = False
         except Refusal:
             raise
         except Exception as error:  # whatever the store does, the policy decides what the caller gets
@@ -80,6 +83,8 @@ class OnlineReader:
             return self._without(rows)
         finally:
             self._waited.inc(time.perf_counter() - begun)
+            if traced := CURRENT.get():
+                traced.parts.append(Part("read features", began, time.time_ns(), self._told, failed))
         columns: dict[str, Floats] = {}
         ages: dict[str, float] = {}
         flags: list[str] = []

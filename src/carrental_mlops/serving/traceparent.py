@@ -6,7 +6,9 @@ Source: https://www.w3.org/TR/trace-context/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _FORM = re.compile(rb"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-[\x20-\x7e]*)?")
@@ -44,6 +46,18 @@ class Recorded(NamedTuple):
     """Nanoseconds since 1970-01-01 UTC."""
 
 
+class Part(NamedTuple):
+    """What the answer to a request waited for: a span below ours."""
+
+    name: str
+    begun: int
+    """Nanoseconds since 1970-01-01 UTC, as `at`."""
+    at: int
+    attributes: tuple[tuple[str, str | Sequence[str]], ...]
+    """No value of a request among them."""
+    failed: bool = False
+
+
 @dataclass(slots=True)
 class Traced:
     """A request that has a trace."""
@@ -54,6 +68,16 @@ class Traced:
     """Our span; None where nothing is recorded."""
     rows: int = 0
     flags: tuple[str, ...] = ()
+    parts: list[Part] = field(default_factory=list)
+
+    @property
+    def trace_id(self) -> str:
+        """32 hexadecimal digits."""
+        return self.traceparent[3:35]
+
+
+CURRENT: ContextVar[Traced | None] = ContextVar("traced", default=None)
+"""The trace of the request that is being answered, for its log lines and for what it waits for."""
 
 
 def passed_on(header: bytes | None) -> Traced | None:

@@ -1,4 +1,4 @@
-"""Traces, one span a request, as OpenTelemetry's OTLP over HTTP has them.
+"""Traces as OpenTelemetry's OTLP over HTTP has them: a span a request, and one below it a read of stored features.
 
 Source: https://opentelemetry.io/docs/specs/otlp/. Not with OpenTelemetry's SDK: its exporter needs 100 µs a span for
 itself, in bursts that the answers wait for; this one needs a tenth.
@@ -16,7 +16,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from http import HTTPStatus
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, Instr
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from carrental_mlops.serving.traceparent import Parent, Recorded, Traced, read_traceparent
+from carrental_mlops.serving.traceparent import Parent, Part, Recorded, Traced, read_traceparent
 
 log = logging.getLogger("carrental_mlops.serving.traces")
 
@@ -48,6 +48,7 @@ class Ended(NamedTuple):
     """HTTP status."""
     rows: int
     flags: tuple[str, ...]
+    parts: Sequence[Part]
 
 
 class Traces:
@@ -60,17 +61,20 @@ class Traces:
         endpoint: OTLP over HTTP. The headers that the collector asks for come from OTEL_EXPORTER_OTLP_HEADERS, the
             certificates that it is trusted by from OTEL_EXPORTER_OTLP_CERTIFICATE.
         ratio: share of the requests that nobody decided on (fraction).
-        service: name of the service.
-        version: of the model.
+        service: name of the service, or of the node of its graph.
+        version: of the model; empty for a node that has none.
+        more: further attributes of every span.
     """
 
-    def __init__(self, endpoint: str, ratio: float, service: str, version: str) -> None:
+    def __init__(
+        self, endpoint: str, ratio: float, service: str, version: str, more: Mapping[str, str] | None = None
+    ) -> None:
         self._endpoint, self._ratio = endpoint, ratio
         self._name = f"infer {service}"
-        self._attributes = [_attribute("crm.model", service), _attribute("crm.model_version", version)]
-        self._resource = Resource(
-            attributes=[_attribute("service.name", service), _attribute("service.version", version)]
-        )
+        known = {"crm.model": service, "crm.model_version": version, **(more or {})}
+        self._attributes = [_attribute(name, value) for name, value in known.items() if value]
+        resource = {"service.name": service, "service.version": version}
+        self._resource = Resource(attributes=[_attribute(name, value) for name, value in resource.items() if value])
         self._bound = max(1, round(ratio * 2**64))
         self.waiting: deque[Ended] = deque(maxlen=_QUEUE)
         """To be sent; the oldest go where the collector does not keep up."""
@@ -105,7 +109,7 @@ class Traces:
     def end(self, traced: Traced, code: int) -> None:
         """Close the span of a request that was answered with HTTP status `code`."""
         if traced.span is not None:
-            self.waiting.append(Ended(traced.span, time.time_ns(), code, traced.rows, traced.flags))
+            self.waiting.append(Ended(traced.span, time.time_ns(), code, traced.rows, traced.flags, traced.parts))
 
     def _opened(self, parent: Parent | None) -> Traced:
         trace_id = self._trace_id() if parent is None else parent.trace_id
@@ -144,15 +148,15 @@ class Traces:
     def _encoded(self, spans: Sequence[Ended]) -> bytes:
         scope = ScopeSpans(scope=InstrumentationScope(name="carrental_mlops.serving"))
         for first in range(0, len(spans), _SLICE):
-            scope.spans.extend(self._span(span) for span in spans[first : first + _SLICE])
+            scope.spans.extend(span for ended in spans[first : first + _SLICE] for span in self._spans(ended))
             time.sleep(_YIELD_S)  # an answer waits for one slice at most
         sent = ExportTraceServiceRequest(resource_spans=[ResourceSpans(resource=self._resource, scope_spans=[scope])])
         body: bytes = sent.SerializeToString()
         return body
 
-    def _span(self, ended: Ended) -> Span:
+    def _spans(self, ended: Ended) -> Iterator[Span]:
         recorded = ended.span
-        return Span(
+        yield Span(
             trace_id=recorded.trace_id.to_bytes(16, "big"),
             span_id=recorded.span_id.to_bytes(8, "big"),
             parent_span_id=recorded.parent_id.to_bytes(8, "big") if recorded.parent_id else b"",
@@ -166,13 +170,29 @@ class Traces:
                 _attribute("crm.rows", ended.rows),
                 *([_attribute("crm.flags", ended.flags)] if ended.flags else ()),
             ],
-            status=Status(code=Status.STATUS_CODE_ERROR) if ended.code >= HTTPStatus.INTERNAL_SERVER_ERROR else None,
+            status=_status(ended.code >= HTTPStatus.INTERNAL_SERVER_ERROR),
         )
+        for part in ended.parts:
+            yield Span(
+                trace_id=recorded.trace_id.to_bytes(16, "big"),
+                span_id=(random.getrandbits(64) or 1).to_bytes(8, "big"),
+                parent_span_id=recorded.span_id.to_bytes(8, "big"),
+                name=part.name,
+                kind=Span.SPAN_KIND_CLIENT,
+                start_time_unix_nano=part.begun,
+                end_time_unix_nano=part.at,
+                attributes=[*self._attributes, *(_attribute(name, value) for name, value in part.attributes)],
+                status=_status(part.failed),
+            )
 
     def _complain(self, spans: int, error: Exception) -> None:
         if time.monotonic() - self._complained > _COMPLAIN_S:
             self._complained = time.monotonic()
             log.error("%d spans were not taken by %s: %s", spans, self._endpoint, error)
+
+
+def _status(failed: bool) -> Status | None:
+    return Status(code=Status.STATUS_CODE_ERROR) if failed else None
 
 
 def _attribute(name: str, value: str | int | Sequence[str]) -> KeyValue:

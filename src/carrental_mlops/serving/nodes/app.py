@@ -21,7 +21,7 @@ from carrental_mlops.serving.nodes.base import JSON, Asked, Call, Node
 from carrental_mlops.serving.nodes.events import EVENT_TYPES
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.telemetry import Metrics
-from carrental_mlops.serving.traceparent import passed_on
+from carrental_mlops.serving.traceparent import CURRENT, passed_on
 
 if TYPE_CHECKING:
     from carrental_mlops.serving.traces import Traces
@@ -132,6 +132,7 @@ class NodeApp(App):
         given: dict[bytes, bytes] = dict(scope["headers"])
         header = given.get(b"traceparent")
         traced = self._spans.begin(header) if self._spans else passed_on(header)
+        CURRENT.set(traced)
         try:
             if scope["method"] != "POST":
                 raise Refusal(405, "POST was expected")
@@ -150,6 +151,7 @@ class NodeApp(App):
             _log.exception("a call failed")
             code, told, headers = 500, b'{"error":"the node failed; its log has the reason"}', JSON
         finally:
+            CURRENT.set(None)
             if done := scope.get("crm.done"):
                 done()
         self._told.called(call, code, time.perf_counter() - started)

@@ -120,9 +120,12 @@ def open_node(
     door = None if found.own_door else door_of(root, config.serving.auth)
     traces = None
     if config.serving.traces.endpoint and not found.own_door:
+        from carrental_mlops.serving.load import Bundle
         from carrental_mlops.serving.traces import Traces
 
-        traces = Traces(config.serving.traces.endpoint, config.serving.traces.ratio, name, config.service)
+        version = Bundle.read(bundle).identity.version if bundle else ""
+        told = {"crm.model": config.service, "crm.node": name, "crm.node_kind": found.kind}
+        traces = Traces(config.serving.traces.endpoint, config.serving.traces.ratio, name, version, told)
     return NodeApp(node, config.serving, door, traces)
 
 
