@@ -73,6 +73,11 @@ def test_wheel_templates_are_the_composition_of_what_git_tracks(wheel: Path, tmp
     assert shipped(wheel, "templates") == expected
 
 
+def test_wheel_carries_the_changelog(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(f"{ASSETS}CHANGELOG.md") == (ROOT / "CHANGELOG.md").read_bytes()
+
+
 def test_sdist_builds_the_same_wheel_as_the_checkout_would(built: Path) -> None:
     (sdist,) = built.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:

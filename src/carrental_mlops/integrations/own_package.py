@@ -29,14 +29,41 @@ def wheel_into(folder: Path) -> Path | None:
         return None
     if source.is_file():
         return Path(shutil.copy(source, folder))
-    beside = Path(sys.executable).with_name("uv")
-    uv = os.environ.get("CRM_UV") or shutil.which("uv") or (str(beside) if beside.is_file() else None)
-    if uv is None:
-        raise ConfigError("uv, which builds the checkout that crm runs from, is not on PATH", "pip install uv")
-    command = [uv, "build", "--wheel", "--quiet", "--out-dir", str(folder), str(source)]
+    command = [_uv(), "build", "--wheel", "--quiet", "--out-dir", str(folder), str(source)]
     env = {**os.environ, "SOURCE_DATE_EPOCH": "315532800"}  # 1980, the first date that a zip file can hold
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
     if done.returncode:
         raise PlatformError(f"the wheel of {source} cannot be built:\n{done.stderr.strip()}", "make build", True)
     (folder / ".gitignore").unlink(missing_ok=True)
     return next(folder.glob("*.whl"))
+
+
+def install_alone(version: str, folder: Path) -> None:
+    """A released version in `folder`, as its wheel unpacks and without what it depends on, from uv's index.
+
+    Raises:
+        ConfigError: the index has no such version, or there is no uv.
+        PlatformError: the index does not answer (retryable).
+    """
+    wanted = f"carrental-mlops=={version}"
+    command = [_uv(), "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--python", sys.executable]
+    done = subprocess.run(  # noqa: S603 - fixed words and a version
+        [*command, "--target", str(folder), wanted], capture_output=True, text=True, check=False
+    )
+    if done.returncode == 0:
+        return
+    said = done.stderr.strip()
+    if "no version of" in said or "not found in the package registry" in said or "No solution" in said:
+        raise ConfigError(
+            f"the index has no {wanted}:\n{said}",
+            "name a released version with --to, or put its wheel into a folder and set CRM_WHEELS to it",
+        )
+    raise PlatformError(f"{wanted} cannot be fetched:\n{said}", "mend what uv says, or set CRM_WHEELS", True)
+
+
+def _uv() -> str:
+    beside = Path(sys.executable).with_name("uv")
+    uv = os.environ.get("CRM_UV") or shutil.which("uv") or (str(beside) if beside.is_file() else None)
+    if uv is None:
+        raise ConfigError("uv, which fetches and builds this package, is not on PATH", "pip install uv")
+    return uv
