@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, get_args
 
+from batch_jobs import IMAGE
 from releases import release
 
 from carrental_mlops.config import RepoConfig
@@ -27,6 +28,13 @@ _NODES: dict[Shape, str] = {
     "router": f"[{{name: bandit, kind: router, uses: '{_USES}'}}, {{name: second, kind: model, uses: '{_USES}'}}]",
     "multi_model": f"[{{name: by-name, kind: router, uses: '{_USES}'}}, {{name: other, kind: model, uses: '{_USES}'}}]",
 }
+
+
+_BATCH = (
+    f"deploy.batch={{schedule: '0 3 * * *', image: '{IMAGE}'}}",
+    "mlflow.tracking_uri=https://mlflow.example.com",
+    "steps.predict.output=s3://answers/{run_id}.parquet",
+)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,7 @@ class Case:
             f"deploy.serverless={str(self.serverless).lower()}",
             f"deploy.namespace={namespace}",
             "deploy.route.by=none",
+            *_BATCH,
             *more,
         )
         return repo_config(load(EXAMPLE, env, sets))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batch_jobs import BATCH, OUTSIDE
 from releases import release
 
 from carrental_mlops.config import RepoConfig, load
@@ -37,7 +38,7 @@ NODES: Mapping[str, list[dict[str, Any]]] = {
 
 def config_of(env: str = "prod", serving: Mapping[str, Any] | None = None, **deploy: Any) -> RepoConfig:
     """The example's configuration in `env` with another `deploy` section."""
-    value = load(EXAMPLE, env).value
+    value = {**load(EXAMPLE, env).value, **(OUTSIDE if "batch" in deploy else {})}
     return RepoConfig.model_validate({**value, "serving": serving or {}, "deploy": deploy})
 
 
@@ -52,6 +53,7 @@ def with_everything(env: str = "prod", **deploy: Any) -> RepoConfig:
         "resources": {"cpu_limit": "2", "gpu": 1},
         "priority_class": "business-critical",
         "allowed_callers": ["payments"],
+        "batch": {**BATCH, "pipelines": ["features", "large_batch"], "input_claim": "rows"},
     }
     serving = {"audit": {"sink": "https://audit.example.com/events"}, "grpc_port": 8081}
     return config_of(env, serving, **{**given, **deploy})
@@ -70,11 +72,11 @@ def pairs() -> Iterator[dict[str, Any]]:
 def as_operators_make_it(objects: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Core objects alone, and a Deployment for each pod that an operator would make of a custom one."""
     core = [dict(one) for one in objects if one["apiVersion"].split("/")[0] in _CORE]
-    ours = [pod for pod in pods_of(objects) if not pod.owner.startswith("Deployment")]
+    ours = [pod for pod in pods_of(objects) if not pod.owner.startswith(("Deployment", "CronJob"))]
     return [*core, *(_deployment(n, pod) for n, pod in enumerate(ours))]
 
 
-_CORE = ("v1", "apps", "autoscaling", "policy", "networking.k8s.io")
+_CORE = ("v1", "apps", "batch", "autoscaling", "policy", "networking.k8s.io")
 _OF_KSERVE = ("minReplicas", "maxReplicas", "labels", "timeout", "scaleMetric", "scaleTarget", "canaryTrafficPercent")
 
 

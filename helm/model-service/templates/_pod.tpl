@@ -181,6 +181,10 @@ predictor (KServe: where the model is). */}}
   {{- else }}
   emptyDir: {sizeLimit: {{ .Values.audit.volume_gb }}Gi}
   {{- end }}
+{{ include "ms.secretVolume" . }}
+{{- end }}
+
+{{- define "ms.secretVolume" -}}
 {{- if eq .Values.secrets.by "external_secrets" }}
 - name: secrets
   secret:
@@ -196,6 +200,23 @@ predictor (KServe: where the model is). */}}
 {{- end }}
 {{- end }}
 
+{{- define "ms.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "ms.gpuNodes" -}}
+nodeSelector:
+  nvidia.com/gpu.present: "true"
+tolerations:
+  - {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
+{{- end }}
+
 {{/* All of a pod but its containers and volumes. Takes: root, track, part, gpu. */}}
 {{- define "ms.pod" -}}
 serviceAccountName: {{ .root.Values.service }}
@@ -208,13 +229,7 @@ terminationGracePeriodSeconds: {{ .root.Values.grace_s }}
 priorityClassName: {{ . }}
 {{- end }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: 10001
-  runAsGroup: 10001
-  fsGroup: 10001
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile:
-    type: RuntimeDefault
+  {{- include "ms.podSecurity" .root | nindent 2 }}
 topologySpreadConstraints:
   {{- $selector := include "ms.selector" . }}
   {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
@@ -226,9 +241,6 @@ topologySpreadConstraints:
         {{- $selector | nindent 8 }}
   {{- end }}
 {{- if .gpu }}
-nodeSelector:
-  nvidia.com/gpu.present: "true"
-tolerations:
-  - {key: nvidia.com/gpu, operator: Exists, effect: NoSchedule}
+{{ include "ms.gpuNodes" .root }}
 {{- end }}
 {{- end }}

@@ -37,12 +37,14 @@ def render(
 ) -> None:
     """Print the Kubernetes objects of a release with the crm.yaml of now; asks no cluster."""
     from carrental_mlops.core.repo import open_repo
+    from carrental_mlops.deploy.manifests.batch import hold_pipelines
     from carrental_mlops.deploy.manifests.graph_check import check_nodes
     from carrental_mlops.deploy.manifests.render import render as rendered_of
     from carrental_mlops.deploy.releases.store import ReleaseStore
 
     found = open_repo(repo, env, sets or ())
     check_nodes(found.root, env, tuple(sets or ()))
+    hold_pipelines(found)
     name, store = env or found.config.environments[0], ReleaseStore(found.root, found.config.deploy.releases)
     newest = store.get(release).release if release else next((s.release for s in store.releases(name, 1)), None)
     beside = store.get(champion).release if champion else None

@@ -45,6 +45,11 @@ def _show(site: Site, found: Standing) -> None:
                f"{colour('available', 'green') if found.available else colour('not available', 'red')}")  # fmt: skip
     for track in found.tracks:
         typer.echo(f"{track['name']}: {track['release']}, model version {track['model_version']}, {track['share']} %")
+    if found.batch:
+        active = f", {found.batch.active} running" if found.batch.active else ""
+        typer.echo(f"batch: {found.batch.schedule} UTC{', suspended' if found.batch.suspended else ''}{active}; "
+                   f"started last {found.batch.last_start or 'never'}, "
+                   f"went well last {found.batch.last_success or 'never'}")  # fmt: skip
     for said in found.said:
         typer.echo(colour(said, "yellow"))
     if found.pods:

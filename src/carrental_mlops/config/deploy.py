@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from carrental_mlops.config.cron import Cron
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.config.infra import Infra
 
@@ -18,6 +19,7 @@ _NAME = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 _QUANTITY = r"^[0-9]+(\.[0-9]+)?(m|Ki|Mi|Gi)?$"
 Name = Annotated[str, Field(pattern=_NAME)]
 Quantity = Annotated[str, Field(pattern=_QUANTITY)]
+PipelineName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Percent = Annotated[int, Field(ge=0, le=100)]
 
 
@@ -127,6 +129,16 @@ class Secrets(Frozen):
         return self
 
 
+class Disk(Frozen):
+    """A volume that stays when its pod goes."""
+
+    gb: int = Field(default=1, ge=1)
+    """GiB."""
+    storage_class: str | None = None
+    """Encrypted at rest; unset: the cluster's default. A node that requests pass has a replica in each pod of the
+    model, so that its class must offer ReadWriteMany, such as that of EFS."""
+
+
 class Node(Frozen):
     """A further node of the inference graph; each is a class of the package or of the repo with a server of its own."""
 
@@ -137,6 +149,9 @@ class Node(Frozen):
     settings: dict[str, str | int | float | bool] = {}
     """Given to the class."""
     resources: Resources = Resources()
+    disk: Disk | None = None
+    """Where the node keeps what it has learnt, `.crm/nodes/<name>/`; unset: drift and outlier detectors have one of
+    1 GiB, every other node forgets with its pod."""
 
 
 class Aws(Frozen):
@@ -168,6 +183,49 @@ class Approval(Frozen):
     """Where `crm approve` keeps each yes: `s3://bucket/approvals/`, which the role approver alone may write."""
 
 
+class Batch(Frozen):
+    """The batch job: the champion answers many rows at set times, in pods of its own beside the service."""
+
+    schedule: str
+    """Five fields of cron, UTC, such as `0 3 * * *`."""
+    image: str = Field(pattern=r"^[a-z0-9./:_-]+@sha256:[0-9a-f]{64}$")
+    """Of `Dockerfile.pipelines`, by digest; the champion comes from the registry when the job starts."""
+    pipelines: Annotated[tuple[PipelineName, ...], Field(min_length=1)] = ("batch_inference",)
+    """Run one after the other on one disk, such as `[features, large_batch]`; the last one answers."""
+    deadline_s: int | None = Field(default=None, gt=0)
+    """A run that takes longer is ended, retries included (seconds); unset: `slo.deadline_s`, else four hours."""
+    start_within_s: int = Field(default=600, ge=60)
+    """A run that could not start so long after its time is left out (seconds)."""
+    retries: int = Field(default=1, ge=0, le=10)
+    """Further tries where a platform did not answer; an error of code, data or config is not tried again."""
+    keep_succeeded: int = Field(default=3, ge=0, le=100)
+    """Finished runs whose pods and logs are kept."""
+    keep_failed: int = Field(default=3, ge=1, le=100)
+    """Failed runs whose pods and logs are kept."""
+    suspend: bool = False
+    """Whether no run is started for now."""
+    resources: Resources = Resources(cpu="1", memory="4Gi")
+    scratch_gb: int = Field(default=20, ge=1)
+    """Disk of a run, gone with it (GiB)."""
+    input_claim: Name | None = None
+    """A PersistentVolumeClaim with files to score, mounted read-only at /app/inputs."""
+    role_arn: str | None = Field(default=None, pattern=r"^arn:aws:iam::[0-9]{12}:role/.+$")
+    """Of the job's pods (IRSA), which read rows and write answers; the role of the service need not."""
+
+    @field_validator("schedule")
+    @classmethod
+    def _comes(cls, text: str) -> str:
+        Cron.of(text)
+        return text
+
+    @field_validator("pipelines")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError("each pipeline once")
+        return names
+
+
 class Deploy(Frozen):
     """How a release runs."""
 
@@ -183,6 +241,8 @@ class Deploy(Frozen):
     shape: Shape = "single"
     nodes: tuple[Node, ...] = ()
     """Further nodes of the graph, as `shape` needs them, and detectors."""
+    batch: Batch | None = None
+    """The batch job beside the service; unset: none."""
     rollout: RolloutPlan = RolloutPlan()
     resources: Resources = Resources()
     autoscale: Autoscale = Autoscale()

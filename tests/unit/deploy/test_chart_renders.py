@@ -43,6 +43,7 @@ def test_each_pair_renders_in_each_environment_and_breaks_no_rule(pair: dict[str
     main = of_kind(rendered.objects, "SeldonDeployment") + of_kind(rendered.objects, "InferenceService")
     assert len(main) == 1
     assert main[0]["metadata"]["labels"]["crm.carrental/env"] == env
+    assert len(of_kind(rendered.objects, "CronJob")) == 1
     names = [(made["kind"], made["metadata"]["name"]) for made in rendered.objects]
     assert len(names) == len(set(names))
     assert all(made["metadata"]["namespace"] == "models" for made in rendered.objects)
@@ -74,6 +75,7 @@ def test_core_objects_and_pods_are_valid_at_three_kubernetes_versions(
                 validate(made, version, strict=True)
             seen.add(text)
     assert len(seen) > 30
+    assert any('"CronJob"' in text for text in seen)
 
 
 def test_the_strict_validation_would_see_an_unknown_field_of_a_pod() -> None:

@@ -10,7 +10,7 @@ from carrental_mlops.config.repo import of_cluster
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.manifests import helm
-from carrental_mlops.deploy.manifests.labels import NAME, RELEASE, TRACK
+from carrental_mlops.deploy.manifests.labels import BATCH, NAME, RELEASE, TRACK
 from carrental_mlops.deploy.releases.release import Release
 from carrental_mlops.deploy.releases.store import ReleaseStore
 
@@ -56,6 +56,21 @@ class Pod:
     def stuck(self) -> bool:
         """Whether it will hardly become ready by itself."""
         return self.reason.startswith(_STUCK)
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """The batch job as the cluster has it."""
+
+    schedule: str
+    """Cron, UTC."""
+    suspended: bool
+    active: int
+    """Runs that are under way."""
+    last_start: str | None
+    """Of the newest run, RFC 3339; None: it never ran."""
+    last_success: str | None
+    """End of the newest run that went well, RFC 3339."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +124,19 @@ class Site:
             PlatformError: the cluster cannot be reached.
         """
         return sorted((_pod(one) for one in self.cluster.list("v1", "Pod", {NAME: self.service})), key=lambda p: p.name)
+
+    def batch(self) -> BatchJob | None:
+        """The batch job; None where the cluster has none.
+
+        Raises:
+            PlatformError: the cluster cannot be reached.
+        """
+        found = self.cluster.get("batch/v1", "CronJob", f"{self.service}-{BATCH}")
+        if found is None:
+            return None
+        spec, status = found["spec"], found.get("status") or {}
+        times = (status.get("lastScheduleTime"), status.get("lastSuccessfulTime"))
+        return BatchJob(spec["schedule"], bool(spec.get("suspend")), len(status.get("active") or ()), *times)
 
     def workload(self) -> tuple[bool, str]:
         """Whether Seldon or KServe says that the service is available, and its own words.

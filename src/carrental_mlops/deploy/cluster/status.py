@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from carrental_mlops.deploy.cluster.site import Pod, Site
+from carrental_mlops.deploy.cluster.site import BatchJob, Pod, Site
 from carrental_mlops.deploy.releases.release import Event
 
 
@@ -24,6 +24,8 @@ class Standing:
     """Id of the newest release."""
     events: tuple[Event, ...]
     """Of the newest release."""
+    batch: BatchJob | None = None
+    """The batch job; None: there is none."""
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
@@ -42,8 +44,8 @@ def standing(site: Site) -> Standing:
     events = tuple(site.store.events(name)) if name else ()
     if running is None:
         return Standing(False, (), (f"{site.service} is not in the cluster",), pods, name, events)
-    missing = site.missing(running.values)
-    said = list(missing)
+    missing, batch = site.missing(running.values), site.batch()
+    said = [*missing, *_of_batch(running.values, batch)]
     if running.status != "deployed":
         said.append(f"revision {running.revision} of Helm is {running.status}, not deployed")
     if newest and (not events or events[-1].state == "started"):
@@ -55,4 +57,16 @@ def standing(site: Site) -> Standing:
         told = ", ".join(running.tracks.values())
         said.append(f"{told} runs, not the newest release {expected}" if expected else f"{told} runs, and no release "
                     "of it is stored here")  # fmt: skip
-    return Standing(not missing, tuple(running.values["tracks"]), tuple(said), pods, name, events)
+    return Standing(not missing, tuple(running.values["tracks"]), tuple(said), pods, name, events, batch)
+
+
+def _of_batch(values: Mapping[str, Any], batch: BatchJob | None) -> list[str]:
+    """Where the batch job is not as `values` want it; the service is available all the same."""
+    wanted = values.get("batch")
+    if wanted is None:
+        return []
+    if batch is None:
+        return ["the batch job is not in the cluster"]
+    if batch.suspended and not wanted["job"]["suspend"]:
+        return ["the batch job was suspended in the cluster: no run is started"]
+    return []

@@ -52,6 +52,7 @@ _LOST = {
     "ServiceAccount": "new pods cannot start",
     "ExternalSecret": "new pods may lack their secrets",
     "SecretProviderClass": "new pods cannot start",
+    "CronJob": "no batch is answered any more",
 }
 _FIXED = {
     "Deployment": ("selector",), "StatefulSet": ("selector", "volumeClaimTemplates", "serviceName"),
@@ -115,6 +116,8 @@ def _by_leaf(kind: str, path: Path, before: Any, after: Any) -> str | None:
     leaf, less, more = path[-1], _less(before, after), _less(after, before)
     if leaf.startswith("predictors[") and after is None:
         return None if re.search(r"\[(canary|shadow|ab)\]", leaf) else "requests go unanswered"
+    if kind == "CronJob" and leaf == "suspend" and after:
+        return "no batch is answered until it goes on"
     if leaf in ("replicas", "minReplicas", "minReplicaCount") and less:
         return "fewer pods answer"
     if leaf in ("maxReplicas", "maxReplicaCount") and less:

@@ -58,11 +58,11 @@ def hold(objects: Sequence[Object]) -> None:
 
 
 def pods_of(objects: Sequence[Object]) -> Iterator[Pod]:
-    """Every pod that `objects` lead to: of Deployments, of Seldon's predictors, of KServe's components."""
+    """Every pod that `objects` lead to: of Deployments and CronJobs, of Seldon's predictors, of KServe's components."""
     for made in objects:
         owner, spec = _name(made), made.get("spec") or {}
-        if made["kind"] == "Deployment":
-            template = spec["template"]
+        if made["kind"] in ("Deployment", "CronJob"):
+            template = spec["template"] if made["kind"] == "Deployment" else spec["jobTemplate"]["spec"]["template"]
             yield Pod(owner, template["metadata"].get("labels", {}), template["spec"])
         elif made["kind"] == "SeldonDeployment":
             for predictor in spec["predictors"]:

@@ -14,6 +14,7 @@ from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Platform, Resources, Rollout, Route, Secrets
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.deploy.manifests import labels
+from carrental_mlops.deploy.manifests.batch import BatchValues, batch_of
 from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW, TrackName
 from carrental_mlops.deploy.manifests.network import REDIS_SECRET, Egress, egress_of
 from carrental_mlops.deploy.manifests.shapes import APART, Unit, check_supported, graph_of
@@ -94,6 +95,8 @@ class Values(Frozen):
     """Requests whose header of this name is `new` go to the second track."""
     graph: Unit
     nodes: tuple[NodeValues, ...]
+    batch: BatchValues | None
+    """The CronJob beside the service."""
     resources: Resources
     autoscale: Autoscale
     prometheus: str = "http://prometheus-operated.monitoring:9090"
@@ -146,6 +149,7 @@ def values_of(
         header=deploy.rollout.header,
         graph=graph_of(deploy, config.service),
         nodes=_nodes(deploy),
+        batch=batch_of(config, env),
         resources=deploy.resources,
         autoscale=deploy.autoscale,
         prometheus=str(config.watch.prometheus),

@@ -115,6 +115,18 @@ class Queries:
         rate = f"rate(crm_scores_total{self.sel(*more)}[{window}])"
         return f"sum by ({by}, bin) ({rate}) / ignoring (bin) group_left sum by ({by}) ({rate})"
 
+    def batch_went_well(self) -> str:
+        """When a run of the batch job last ended well, else when the job came to be (seconds since 1970)."""
+        of = f'{{namespace="{self.namespace}",cronjob="{self.service}-{labels.BATCH}"}}'
+        ended = f"max by (namespace) (kube_cronjob_status_last_successful_time{of})"
+        return f"({ended} or max by (namespace) (kube_cronjob_created{of}))"
+
+    def batch_failed(self) -> str:
+        """When the newest failed run of the batch job began (seconds since 1970)."""
+        of = f'namespace="{self.namespace}",job_name=~"{self.service}-{labels.BATCH}-.+"'
+        failed = f'kube_job_failed{{{of},condition="true"}} == 1'
+        return f"max by (namespace) (kube_job_status_start_time{{{of}}} and on (namespace, job_name) ({failed}))"
+
     def canary_drift(self, window: str) -> str:
         """Population stability index of the canary's scores against the champion's."""
         found = self.shares(window, "namespace, model", CANARY)

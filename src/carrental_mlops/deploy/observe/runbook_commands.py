@@ -38,8 +38,7 @@ class Commands:
 
     def pods(self) -> str:
         """Pods and why they are not ready."""
-        context = f"--context {self.context} " if self.context else ""
-        return f"kubectl {context}-n {self.namespace} describe pods -l {labels.NAME}={self.service}"
+        return f"{self._kubectl} describe pods -l {labels.NAME}={self.service}"
 
     def logs(self) -> str:
         """What the pods say."""
@@ -84,3 +83,21 @@ class Commands:
     def prune(self) -> str:
         """Room on the audit's disk."""
         return f"crm audit prune --env {self.env} --dry-run"
+
+    def batch_logs(self) -> str:
+        """What the newest runs of the batch job said."""
+        ours = f"{labels.NAME}={self.service},{labels.PART}={labels.BATCH}"
+        return f"{self._kubectl} logs -l {ours} --all-containers --prefix --tail 50"
+
+    def batch_state(self) -> str:
+        """The batch job and its runs, with what Kubernetes says of them."""
+        return f"{self._kubectl} describe cronjobs,jobs -l {labels.NAME}={self.service}"
+
+    def batch_again(self) -> str:
+        """A run now."""
+        name = f"{self.service}-{labels.BATCH}"
+        return f"{self._kubectl} create job {name}-by-hand --from cronjob/{name}"
+
+    @property
+    def _kubectl(self) -> str:
+        return f"kubectl {f'--context {self.context} ' if self.context else ''}-n {self.namespace}"

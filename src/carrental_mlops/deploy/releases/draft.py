@@ -15,6 +15,7 @@ from carrental_mlops import __version__
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.manifests import helm, labels
+from carrental_mlops.deploy.manifests.batch import hold_pipelines
 from carrental_mlops.deploy.manifests.graph_check import check_nodes
 from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.deploy.manifests.values import as_helm, digest_of
@@ -125,6 +126,7 @@ def draft_of(repo: ModelRepo, env: str, wanted: Wanted, now: datetime | None = N
         PlatformError: the registry cannot be reached.
     """
     check_nodes(repo.root, env)
+    hold_pipelines(repo)
     config, records = _with_canary(repo.config, wanted.canary), image_records(repo.root)
     image = wanted.image or _newest(records)
     record = next((one for one in records if one["image"] == image), None)
