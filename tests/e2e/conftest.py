@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from cluster_definitions import apply_definitions
 from control_plane import ControlPlane, control_plane, missing
 from e2e_table import E2eTable
 from operator_stand_in import OperatorStandIn
+from seldon_operator import running_operator, seldon_operator
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -34,8 +36,10 @@ def definitions(plane: ControlPlane) -> list[str]:
 
 @pytest.fixture(scope="session")
 def operators(plane: ControlPlane, definitions: list[str]) -> Iterator[OperatorStandIn]:
-    """What stands in for Seldon's and KServe's operators."""
-    stand_in = OperatorStandIn(plane)
+    """Seldon's own operator where `SELDON_OPERATOR` and `SELDON_CHART` name it, and what stands in for the others."""
+    own = seldon_operator()
+    stand_in = OperatorStandIn(plane, seldon=own is None)
     stand_in.start()
-    yield stand_in
+    with running_operator(plane, own) if own else nullcontext():
+        yield stand_in
     stand_in.stop()

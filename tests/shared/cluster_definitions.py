@@ -45,11 +45,11 @@ def seldon_chart() -> Path | None:
     return Path(path) if path else None
 
 
-class _Loader(yaml.CSafeLoader):
+class YamlLoader(yaml.CSafeLoader):
     """Takes a plain `=`, which YAML 1.1 has a type for, as text."""
 
 
-_Loader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
+YamlLoader.add_constructor("tag:yaml.org,2002:value", lambda loader, node: node.value)
 
 
 def apply_definitions(plane: ControlPlane) -> list[str]:
@@ -76,7 +76,7 @@ def _of_module(name: str) -> list[_Schema]:
     files = sorted((BINARIES / "crds" / name).glob("*.yaml"))
     wanted = re.compile(rf"^    kind: ({'|'.join(KINDS[name])})$", re.MULTILINE)
     texts = [text for file in files for text in file.read_text().split("\n---\n") if wanted.search(text)]
-    return [_unconverted(yaml.load(text, _Loader)) for text in texts]
+    return [_unconverted(yaml.load(text, YamlLoader)) for text in texts]
 
 
 def _unconverted(definition: _Schema) -> _Schema:
@@ -94,7 +94,7 @@ def _of_chart(chart: Path) -> _Schema:
 
     rendered = helm_python.Chart.load(str(chart)).render({"crd": {"create": True}}, name="seldon")
     for text in rendered.values():
-        for one in yaml.load_all(text, _Loader):
+        for one in yaml.load_all(text, YamlLoader):
             if one and one.get("kind") == "CustomResourceDefinition" and "seldondeployment" in one["metadata"]["name"]:
                 return dict(one)
     raise AssertionError(f"no SeldonDeployment definition in {chart}")

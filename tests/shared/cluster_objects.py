@@ -43,11 +43,12 @@ def deployment(name: str, namespace: str, replicas: int = 1) -> dict[str, Any]:
 
 
 def seldon_deployment(name: str, namespace: str, weights: Mapping[str, int]) -> dict[str, Any]:
-    """A SeldonDeployment with one predictor for each weight."""
+    """A SeldonDeployment with one predictor for each weight, and no orchestrator before its only node."""
     predictors = [
         {
             "name": predictor,
             "traffic": weight,
+            "annotations": {"seldon.io/no-engine": "true"},
             "graph": {"name": name, "type": "MODEL"},
             "componentSpecs": [{"spec": pod_spec(name)}],
         }

@@ -29,10 +29,15 @@ _NOT_OF_POD = frozenset(
 
 
 class OperatorStandIn:
-    """Reconciles in a thread between `start` and `stop`."""
+    """Reconciles in a thread between `start` and `stop`.
 
-    def __init__(self, plane: ControlPlane) -> None:
-        self._plane = plane
+    Args:
+        plane: the control plane.
+        seldon: also SeldonDeployments; False where Seldon's own operator runs.
+    """
+
+    def __init__(self, plane: ControlPlane, *, seldon: bool = True) -> None:
+        self._plane, self._seldon = plane, seldon
         self._over = threading.Event()
         self._disks: set[str] = set()
         self._thread = threading.Thread(target=self._run, name=_MINE, daemon=True)
@@ -54,7 +59,7 @@ class OperatorStandIn:
                 continue  # the apiserver is away or the object changed meanwhile: the next round sees
 
     def _round(self) -> None:
-        for item in self._plane.ask(f"{_SELDON}/seldondeployments")["items"]:
+        for item in self._plane.ask(f"{_SELDON}/seldondeployments")["items"] if self._seldon else ():
             self._reconcile(item, f"{_SELDON}/namespaces/{{}}/seldondeployments/{{}}", list(_seldon_parts(item)))
         for item in self._plane.ask(f"{_KSERVE}/inferenceservices")["items"]:
             self._reconcile(item, f"{_KSERVE}/namespaces/{{}}/inferenceservices/{{}}", list(_kserve_parts(item)))
