@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from carrental_mlops.scaffold.compose import files_of
+from carrental_mlops.errors import ConfigError
+
+if TYPE_CHECKING:
+    from carrental_mlops.scaffold.rendering import Rendered
 
 Owner = Literal["managed", "yours", "merged"]
 RECORD = ".crm.json"
@@ -16,27 +20,56 @@ HEADER = "Managed by crm"
 _MERGED = ("pyproject.toml", "requirements/")
 
 
-def owner_of(path: str, text: str) -> Owner:
+def owner_of(path: str, content: bytes) -> Owner:
     """Who changes a file.
 
     Args:
         path: relative to the repo, with `/`.
-        text: its content; a managed file says so in its first line.
+        content: a managed file says so in its first line.
 
     Returns:
         `managed` (the package), `merged` (both) or `yours` (the team).
     """
     if path.startswith(_MERGED):
         return "merged"
-    return "managed" if HEADER in text.partition("\n")[0] else "yours"
+    return "managed" if HEADER.encode() in content.partition(b"\n")[0] else "yours"
 
 
-def record(repo: Path, template: str, version: str, answers: Mapping[str, str]) -> None:
-    """Write `.crm.json`: what the repo was made from, and each file's owner and SHA-256 as rendered."""
-    files = {}
-    for path in files_of(repo):
-        content = (repo / path).read_bytes()
-        owner = owner_of(path.as_posix(), content.decode("utf-8"))
-        files[path.as_posix()] = {"owner": owner, "sha256": hashlib.sha256(content).hexdigest()}
-    told = {"template": template, "version": version, "answers": dict(answers), "files": files}
-    (repo / RECORD).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+def record(files: Mapping[str, Rendered], template: str, version: str, answers: Mapping[str, str]) -> bytes:
+    """The text of `.crm.json`: what the repo was made from, and each file's owner and SHA-256 as rendered."""
+    told = {
+        path: {"owner": owner_of(path, file.content), "sha256": hashlib.sha256(file.content).hexdigest()}
+        for path, file in files.items()
+    }
+    whole = {"template": template, "version": version, "answers": dict(answers), "files": told}
+    return (json.dumps(whole, indent=2) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What `.crm.json` says."""
+
+    template: str
+    version: str
+    answers: dict[str, str]
+    owners: dict[str, Owner]
+    """Of each file that the template made, as it was then."""
+
+
+def read_record(root: Path) -> Recorded:
+    """What the repo was made from.
+
+    Raises:
+        ConfigError: it has no `.crm.json`, or one that we did not write.
+    """
+    path = root / RECORD
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        owners = {name: entry["owner"] for name, entry in told["files"].items()}
+        return Recorded(str(told["template"]), str(told["version"]), dict(told["answers"]), owners)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{root} has no {RECORD}, so no template made it", "cd into a repo that crm new made"
+        ) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} does not hold what crm writes: {error!r}", f"git checkout -- {RECORD}") from error

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from carrental_mlops.errors import TemplateError
 from carrental_mlops.scaffold.answers import complete
 from carrental_mlops.scaffold.catalogue import describe, template_dir
-from carrental_mlops.scaffold.compose import QUESTIONS, REPO_FOLDER, files_of
 from carrental_mlops.scaffold.git import first_commit
-from carrental_mlops.scaffold.ownership import record
+from carrental_mlops.scaffold.ownership import RECORD, record
+from carrental_mlops.scaffold.rendering import Rendered, Rendering
 from carrental_mlops.scaffold.scratch import scratch
 
 
@@ -57,9 +57,10 @@ def new_repo(template: str, answers: Mapping[str, str], parent: Path, *, dry_run
         target = parent / full["name"]
         _check_place(target)
         with _scratch(None if dry_run else parent) as folder:
-            made = _generate(source, full, folder)
-            record(made, about.name, about.version, full)
-            files = tuple(p.as_posix() for p in files_of(made))
+            rendered = Rendering(source).rendered(full)
+            rendered[RECORD] = Rendered(record(rendered, about.name, about.version, full))
+            made = _write(rendered, folder / full["name"])
+            files = tuple(sorted(rendered))
             commit = None
             if not dry_run:
                 commit = first_commit(made, f"{full['name']}: from {about.name} of carrental-mlops {about.version}")
@@ -96,36 +97,11 @@ def _move(made: Path, target: Path) -> None:
     made.rename(target)
 
 
-def _generate(source: Path, answers: dict[str, str], into: Path) -> Path:
-    from cookiecutter.exceptions import CookiecutterException
-    from cookiecutter.generate import generate_context, generate_files
-    from cookiecutter.prompt import prompt_for_config
-    from jinja2 import TemplateError as JinjaError
-
-    context: dict[str, Any] = generate_context(str(source / QUESTIONS), extra_context=answers)
-    try:
-        context["cookiecutter"].update(prompt_for_config(context, no_input=True))
-        _check_names(source, context)
-        made = Path(generate_files(source, context, output_dir=into, accept_hooks=False))
-    except (CookiecutterException, JinjaError) as error:
-        raise TemplateError(
-            f"template {source.name} does not render: {error}",
-            f"mend that place in the template `{source.name}` or the answer it reads, then run crm new again",
-        ) from error
-    for folder in sorted((p for p in made.rglob("*") if p.is_dir()), reverse=True):
-        if not any(folder.iterdir()):
-            folder.rmdir()
-    return made
-
-
-def _check_names(source: Path, context: dict[str, Any]) -> None:
-    """Refuse a template whose links or rendered names lead out of the repo folder."""
-    from cookiecutter.utils import create_env_with_context
-
-    paths = "\n".join(p.as_posix() for p in files_of(source) if p.parts[0] == REPO_FOLDER)
-    for rendered in create_env_with_context(context).from_string(paths).render(**context).split("\n"):
-        if rendered.startswith("/") or ".." in PurePosixPath(rendered).parts:
-            raise TemplateError(
-                f"a path of {source.name} renders to {rendered}, outside the new repo",
-                "rename it in the template, or mend the answer that its name reads",
-            )
+def _write(files: Mapping[str, Rendered], into: Path) -> Path:
+    for path, file in files.items():
+        target = into / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(file.content)
+        if file.executable:
+            target.chmod(0o755)
+    return into
