@@ -7,15 +7,15 @@ from typing import Annotated
 import typer
 
 from carrental_mlops.cli.lazy import verb
-from carrental_mlops.cli.options import Json, Repo
+from carrental_mlops.cli.options import Json, Repo, Source, Target
 
 app = verb()
 
 
 @app.command(epilog="Example: crm approve --from staging --to prod")
 def approve(
-    source: Annotated[str, typer.Option("--from", help="Whose newest available release.")] = "staging",
-    target: Annotated[str, typer.Option("--to", help="Where it may go.")] = "prod",
+    source: Source = None,
+    target: Target = None,
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check it and say so; keep nothing.")] = False,
     repo: Repo = None,
@@ -24,25 +24,25 @@ def approve(
     import os
 
     from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.config.repo import from_to
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.releases import identity
     from carrental_mlops.deploy.releases.draft import trained_by
-    from carrental_mlops.deploy.releases.store import ReleaseStore
-    from carrental_mlops.errors import ConfigError
+    from carrental_mlops.deploy.releases.store import standing_in
 
-    found = open_repo(repo, target)
+    first = open_repo(repo)
+    begins, ends = from_to(first.config, source, target)
+    found = open_repo(first.root, ends)
     approval = found.config.deploy.approval
-    stored = ReleaseStore(found.root, found.config.deploy.releases).last(source)
-    if stored is None:
-        raise ConfigError(f"{source} has no available release", f"crm deploy --env {source} --wait")
-    model, who = stored.release.model, identity.asker(found.root, approval, os.environ)
+    model = standing_in(found.root, open_repo(first.root, begins).config, begins).release.model
+    who = identity.asker(found.root, approval, os.environ)
     if found.config.tier == 1:
         identity.hold_separation(trained_by(found, model), (who,))
-    kept = not dry_run and identity.approve(found.root, target, approval, model, who)
+    kept = not dry_run and identity.approve(found.root, ends, approval, model, who)
     if as_json:
-        show_json({"model": model.model_dump(), "env": target, "by": who.name, "kept": kept})
+        show_json({"model": model.model_dump(), "env": ends, "by": who.name, "kept": kept})
         return
     where = f"kept in {approval.store}" if kept else "kept nowhere"
-    typer.echo(f"{who.name}: model version {model.version} may go to {target}; {where}")
+    typer.echo(f"{who.name}: model version {model.version} may go to {ends}; {where}")
     if not (kept or dry_run):
         typer.echo("deploy.approval.store is not set: who runs `crm promote` says yes by it", err=True)

@@ -23,7 +23,9 @@ def deploy(
     image: Annotated[
         str | None, typer.Option(help="REPOSITORY@sha256:…; default: the newest that `crm image build` pushed here.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Version of the model in the image; default: its record.")] = None,
+    version: Annotated[
+        str | None, typer.Option(help="Of the registered model in the image; default: as the image's record says.")
+    ] = None,
     canary: Annotated[
         int | None, typer.Option(min=1, max=99, help="Share of requests beside the champion (percent).")
     ] = None,
@@ -51,7 +53,7 @@ def deploy(
     from carrental_mlops.deploy.releases.identity import person
 
     site = Site.of(open_repo(repo, env, sets or ()), env)
-    asked = Wanted(person(site.repo.root, os.environ), image, model, canary, tuple(evidence or ()))
+    asked = Wanted(person(site.repo.root, os.environ), image, version, canary, tuple(evidence or ()))
     draft = draft_of(site.repo, site.env, asked)
     show(try_out(site, draft) if dry_run else put(site, draft, say, timeout if wait else None), as_json)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from carrental_mlops.cli.lazy import verb
-from carrental_mlops.cli.options import Env, Json, Repo, Since
+from carrental_mlops.cli.options import Env, Json, Prometheus, Repo, Since
 
 if TYPE_CHECKING:
     from carrental_mlops.deploy.observe.diagnose import Page
@@ -20,7 +20,7 @@ app = verb()
 def diagnose(
     service: Annotated[str, typer.Argument(help="Its name, so that nobody reads the wrong page.")],
     since: Since = None,
-    prometheus: Annotated[str | None, typer.Option(help="Its URL; default: `watch.prometheus`.")] = None,
+    prometheus: Prometheus = None,
     env: Env = None,
     as_json: Json = False,
     repo: Repo = None,

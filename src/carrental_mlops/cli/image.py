@@ -27,7 +27,12 @@ def build(
     tag: Annotated[str | None, typer.Option(help="Default: <model version>-<commit>.")] = None,
     push: Annotated[bool, typer.Option("--push", help="To `deploy.image` of the environment.")] = False,
     build_arg: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="BASE, UV_DEFAULT_INDEX, PIP_INDEX_URL; repeatable.")
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            envvar="CRM_BUILD_ARG",
+            help="BASE, UV_DEFAULT_INDEX, PIP_INDEX_URL. Repeatable; in the variable, with spaces between them.",
+        ),
     ] = None,
     bundle: Annotated[Path | None, typer.Option(help="A fetched model; the registry is not asked.")] = None,
     wheel: Annotated[
@@ -58,6 +63,31 @@ def build(
     show_json(_told(made)) if as_json else typer.echo(made.image)
     if push and not made.signed:
         typer.echo("not signed: cosign is not on PATH", err=True)
+
+
+@app.command(epilog="Example: crm image scan")
+def scan(
+    tag: Annotated[str | None, typer.Option(help="Of an image in .crm/images; default: the one built last.")] = None,
+    as_json: Json = False,
+    repo: Repo = None,
+) -> None:
+    """Look for Debian packages that a security update has mended since; one that is found exits 4."""
+    from dataclasses import asdict
+
+    from carrental_mlops.cli.terminal import show_json, show_table
+    from carrental_mlops.config.repo import find_repo
+    from carrental_mlops.deploy.image.scan import scan as scanned
+    from carrental_mlops.errors import GateRefused
+
+    found = scanned(find_repo(repo), tag)
+    if as_json:
+        show_json(asdict(found))
+    elif found.holes:
+        rows = [(hole.package, hole.installed, hole.mended, hole.see) for hole in found.holes]
+        show_table(("package", "installed", "mended in", "see"), rows)
+    typer.echo(f"{found.packages} packages of Debian {found.codename}: {len(found.holes)} lack a security update", err=True)
+    if found.holes:
+        raise GateRefused(f"{found.image} has known holes", "build it anew, on a newer base: crm image build")
 
 
 def _told(image: Image) -> dict[str, object]:

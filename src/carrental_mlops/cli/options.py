@@ -28,6 +28,15 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")]
 Env = Annotated[str | None, typer.Option("--env", help="An environment of crm.yaml; default: the first.")]
 StoreOf = Annotated[str | None, typer.Option("--env", help="Whose store; default: the first environment's.")]
+Source = Annotated[
+    str | None,
+    typer.Option("--from", help="Whose release: what was applied there last; default: the environment before --to."),
+]
+Target = Annotated[str | None, typer.Option("--to", "--env", help="Where it goes; default: the last environment.")]
+Prometheus = Annotated[
+    str | None,
+    typer.Option("--prometheus", metavar="URL", help="Who is asked for figures; default: `watch.prometheus`."),
+]
 Since = Annotated[
     float | None, typer.Option("--since", parser=_instant, metavar="WHEN", help="From then: ISO 8601 (UTC) or 6h, 2d.")
 ]

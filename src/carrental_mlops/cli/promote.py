@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from carrental_mlops.cli.lazy import verb
-from carrental_mlops.cli.options import Json, Repo
+from carrental_mlops.cli.options import Json, Prometheus, Repo, Source, Target
 
 if TYPE_CHECKING:
     from carrental_mlops.deploy.rollout.promotion import Outcome
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 app = verb()
 
 
-@app.command(epilog="Example: crm promote --from staging --to prod")
+@app.command(epilog="Example: crm promote --from staging --to prod --dry-run")
 def promote(
-    source: Annotated[str, typer.Option("--from", help="Whose newest available release.")] = "staging",
-    target: Annotated[str, typer.Option("--to", help="Where it goes.")] = "prod",
+    source: Source = None,
+    target: Target = None,
     abort: Annotated[bool, typer.Option("--abort", help="Take a canary that was begun back.")] = False,
+    prometheus: Prometheus = None,
     as_json: Json = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Score it and say what would be done.")] = False,
     repo: Repo = None,
@@ -30,23 +31,24 @@ def promote(
     """
     import os
 
+    from carrental_mlops.config.repo import from_to
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.cluster.site import Site
     from carrental_mlops.deploy.releases.identity import person
     from carrental_mlops.deploy.rollout.promotion import refusal
     from carrental_mlops.orchestration.promoting import Promotion
 
-    site = Site.of(open_repo(repo, target), target)
-    promotion = Promotion(site, person(site.repo.root, os.environ), lambda text: typer.echo(text, err=True))
+    first = open_repo(repo)
+    begins, ends = from_to(first.config, source, target)
+    site = Site.of(open_repo(first.root, ends), ends)
+    by = person(site.repo.root, os.environ)
+    promotion = Promotion(site, by, lambda text: typer.echo(text, err=True), prometheus)
     if dry_run:
-        _tell(promotion.try_abort() if abort else promotion.try_out(source), as_json)
+        _tell(promotion.try_abort() if abort else promotion.try_out(begins), as_json)
         return
-    outcome = promotion.abort() if abort else promotion.run(source)
-    if outcome is None:
-        typer.echo("there is no canary", err=True)
-        return
+    outcome = promotion.abort() if abort else promotion.run(begins)
     _show(outcome, as_json)
-    if not abort and (no := refusal(outcome)):
+    if outcome and not abort and (no := refusal(outcome)):
         raise no
 
 
@@ -59,12 +61,14 @@ def _tell(lines: list[str], as_json: bool) -> None:
         typer.echo("\n".join(lines))
 
 
-def _show(outcome: Outcome, as_json: bool) -> None:
+def _show(outcome: Outcome | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from carrental_mlops.cli.terminal import show_json
 
     if as_json:
-        show_json(asdict(outcome))
+        show_json(asdict(outcome) if outcome else {"state": "no_canary"})
+    elif outcome is None:
+        typer.echo("there is no canary")
     else:
         typer.echo(f"{outcome.release}: {outcome.state.replace('_', ' ')}")

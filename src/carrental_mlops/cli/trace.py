@@ -18,7 +18,9 @@ app = verb()
 @app.command(epilog="Example: crm trace 4bf92f3577b34da6a3ce929d0e0e4736 --env prod")
 def trace(
     name: Annotated[str, typer.Argument(metavar="ID", help="Of a trace, a request or an event of the audit.")],
-    query: Annotated[str | None, typer.Option(help="Jaeger's or Tempo's URL; default: `serving.traces.query`.")] = None,
+    traces: Annotated[
+        str | None, typer.Option(metavar="URL", help="Jaeger or Tempo; default: `serving.traces.query`.")
+    ] = None,
     env: Env = None,
     as_json: Json = False,
     repo: Repo = None,
@@ -34,11 +36,11 @@ def trace(
 
     found = open_repo(repo, env)
     events, trace_ids = traced(found.root / found.config.serving.audit.folder, name)
-    url = query or found.config.serving.traces.query
+    url = traces or found.config.serving.traces.query
     spans = [span for trace_id in trace_ids for span in spans_of(url, trace_id)] if url else []
     if not events and not spans:
         where = "the audit holds" if url is None else "the audit and the traces hold"
-        fix = "serving.traces.query, or --query URL, also asks for spans; what was shipped is at the audit's sink"
+        fix = "serving.traces.query, or --traces URL, also asks for spans; what was shipped is at the audit's sink"
         raise DataError(f"{where} nothing of {name}", fix)
     if as_json:
         show_json({"events": events, "spans": [asdict(span) for span in spans]})
@@ -48,6 +50,7 @@ def trace(
 
 def _show(events: list[dict[str, Any]], spans: list[Span], unasked: bool) -> None:
     from carrental_mlops.cli.terminal import show_table
+    from carrental_mlops.deploy.observe.spans import nested
 
     for event in events:
         data = event["data"]
@@ -61,11 +64,12 @@ def _show(events: list[dict[str, Any]], spans: list[Span], unasked: bool) -> Non
     if spans:
         begun = spans[0].start
         rows = [
-            (f"{1e3 * (s.start - begun):.2f}", f"{s.ms:.2f}", s.service, s.name, _told(s.attributes)) for s in spans
+            (f"{1e3 * (s.start - begun):.2f}", f"{s.ms:.2f}", s.service, "  " * deep + s.name, _told(s.attributes))
+            for deep, s in nested(spans)
         ]
         show_table(("at ms", "took ms", "service", "span", "attributes"), rows)
     elif unasked:
-        typer.echo("spans: serving.traces.query, or --query URL, says where", err=True)
+        typer.echo("spans: serving.traces.query, or --traces URL, says where", err=True)
 
 
 def _told(attributes: Any) -> str:

@@ -33,6 +33,25 @@ def is_local(config: RepoConfig, env: str | None) -> bool:
     return env in (None, config.environments[0])
 
 
+def from_to(config: RepoConfig, source: str | None, target: str | None) -> tuple[str, str]:
+    """The environment that a release is taken from and the one it goes to; None: the last, from the one before it.
+
+    Raises:
+        ConfigError: crm.yaml has no such environment, one of them is this machine, or both are one.
+    """
+    known = config.environments
+    target = target or known[-1]
+    for name in (target, *([source] if source else [])):
+        if name not in known:
+            raise ConfigError(f"no environment `{name}` in crm.yaml", f"choose one of: {', '.join(known)}")
+        of_cluster(config, name)
+    source = source or known[known.index(target) - 1]
+    if is_local(config, source) or source == target:
+        fix = f"crm deploy --env {target}, or name another: --from"
+        raise ConfigError(f"there is no environment before {target} that a release could come from", fix)
+    return source, target
+
+
 def of_cluster(config: RepoConfig, env: str | None) -> None:
     """Refuse the first environment where a command asks a cluster.
 

@@ -6,16 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from carrental_mlops.core.repo import open_repo
 from carrental_mlops.deploy.cluster.deployment import WAIT_S, deploy, try_out
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.observe.prometheus import Prometheus
 from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of
 from carrental_mlops.deploy.releases.journal import Journal, Kind
+from carrental_mlops.deploy.releases.store import standing_in
 from carrental_mlops.deploy.rollout.helm_traffic import HelmTraffic
 from carrental_mlops.deploy.rollout.promotion import Outcome, Rollout
 from carrental_mlops.deploy.rollout.stand import Stands
-from carrental_mlops.errors import ConfigError, GateRefused, PlatformError
+from carrental_mlops.errors import GateRefused, PlatformError
 from carrental_mlops.orchestration.rescore import compare
 
 
@@ -27,14 +29,16 @@ class Promotion:
         site: where it goes.
         by: who.
         say: shows progress, a line a call.
+        prometheus: URL; None: `watch.prometheus` of crm.yaml.
     """
 
     site: Site
     by: str
     say: Callable[[str], None]
+    prometheus: str | None = None
 
     def run(self, source: str) -> Outcome:
-        """The newest available release of the environment `source` takes all of the traffic, or goes back.
+        """The release that stands in the environment `source` takes all of the traffic, or goes back.
 
         Killed, the same call goes on where it stood, on any machine that reads the same releases. Where nothing answers
         yet, it is put there at once.
@@ -83,11 +87,10 @@ class Promotion:
         return [f"would take {canary} back"] if canary else ["there is no canary"]
 
     def _draft(self, source: str) -> Draft:
-        stored = self.site.store.last(source)
-        if stored is None:
-            raise ConfigError(f"{source} has no available release", f"crm deploy --env {source} --wait")
-        first = self.site.repo.config.deploy.rollout.steps[0]
-        wanted = Wanted(self.by, stored.release.image, stored.release.model.version, first)
+        root, canary = self.site.repo.root, self._canary()
+        release = standing_in(root, open_repo(root, source).config, source).release
+        weight = self._traffic(canary).weight() if canary else self.site.repo.config.deploy.rollout.steps[0]
+        wanted = Wanted(self.by, release.image, release.model.version, weight)
         return draft_of(self.site.repo, self.site.env, wanted)
 
     def _put(self, draft: Draft) -> str | None:
@@ -125,7 +128,7 @@ class Promotion:
     def _rollout(self, release: str) -> Rollout:
         config = self.site.repo.config.deploy
         labels = {"model": self.site.service, "namespace": config.namespace}
-        prometheus = Prometheus(self.site.repo.config.watch.prometheus)
+        prometheus = Prometheus(self.prometheus or self.site.repo.config.watch.prometheus)
         return Rollout(
             self._file, self._traffic(release), prometheus, labels, config.rollout, self._journal(), self.say
         )

@@ -114,7 +114,7 @@ def test_a_request_is_found_by_trace_request_or_event(
 ) -> None:
     url, told = answers
     told["document"] = JAEGER
-    assert crm("trace", name, "--query", url) == 0
+    assert crm("trace", name, "--traces", url) == 0
     said = capsys.readouterr().out
     for part in ("request r-1, model payments 3", "block, score 0.9000, score", "stale:history", "history 2.0 h"):
         assert part in said
