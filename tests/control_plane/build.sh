@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A Kubernetes control plane for tests, from package registries alone: etcd from Debian's archive, the rest built from Go
+# A Kubernetes control plane and Jaeger for tests, from package registries alone: etcd from Debian's archive, the rest built from Go
 # modules, custom resource definitions out of the same modules. What is there already is left; about half an hour cold.
 # Usage: tests/control_plane/build.sh [FOLDER]   FOLDER: $CRM_CONTROL_PLANE or ~/.cache/carrental-mlops/control-plane
 # Needs go 1.23 or later (the modules name the toolchain), and apt-get with dpkg-deb for etcd where none is on PATH.
@@ -71,6 +71,19 @@ binary() {
   say "built $name in $((SECONDS - began)) s"
 }
 
+# program NAME MODULE VERSION PACKAGE: a module that replaces others, which `go install` refuses: built as the main module
+program() {
+  local name=$1 module=$2 version=$3 package=$4 folder="$OUT/src/${2//\//_}@$3" source began=$SECONDS
+  test -x "$OUT/bin/$name" && return
+  source=$(cd "$OUT" && GOFLAGS='' go mod download -json "$module@v$version" | sed -n 's/.*"Dir": "\(.*\)",/\1/p')
+  test -n "$source" || return 1
+  rm -rf "$folder" && cp -r "$source" "$folder" && chmod -R u+w "$folder"
+  say "building $name $version"
+  (cd "$folder" && nice -n 10 go build -trimpath -o "$OUT/bin/.$name" -ldflags "-s -w" "$package") || return 1
+  mv "$OUT/bin/.$name" "$OUT/bin/$name" && rm -rf "$folder"
+  say "built $name in $((SECONDS - began)) s"
+}
+
 # crds NAME MODULE VERSION PATH...: files of a module's source, into crds/NAME/
 crds() {
   local name=$1 module=$2 version=$3 source
@@ -105,6 +118,7 @@ else
   binary kube-scheduler k8s.io/kubernetes $KUBERNETES k8s.io/kubernetes/cmd/kube-scheduler || lacks kube-scheduler
   if command -v kubectl >/dev/null; then ln -sf "$(command -v kubectl)" "$OUT/bin/kubectl"; fi
   binary kubectl k8s.io/kubernetes $KUBERNETES k8s.io/kubernetes/cmd/kubectl || lacks kubectl
+  program jaeger-all-in-one github.com/jaegertracing/jaeger 1.76.0 ./cmd/all-in-one || lacks jaeger-all-in-one
   binary kwok sigs.k8s.io/kwok $KWOK sigs.k8s.io/kwok/cmd/kwok || lacks kwok
 fi
 say "in $OUT: $(cd "$OUT" && echo bin/* crds/*)"

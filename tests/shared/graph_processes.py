@@ -251,10 +251,11 @@ class Served:
 class NodeProcess(Served):
     """A process of its own; `payments` is the service itself."""
 
-    def __init__(self, root: Path, name: str, port: int, *sets: str) -> None:
+    def __init__(self, root: Path, name: str, port: int, *sets: str, predictor_host: str | None = None) -> None:
         super().__init__(name, port)
         module = "carrental_mlops.serving.server" if name == "payments" else "carrental_mlops.serving.nodes.server"
         named = [] if name == "payments" else ["--name", name]
+        named += ["--predictor_host", predictor_host] if predictor_host else []
         pairs = [text for pair in (f"serving.port={port}", *sets) for text in ("--set", pair)]
         where = ["--repo", str(root), "--bundle", str(root / "bundle"), *pairs]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,10 @@ class Span:
     """Seconds since 1970-01-01 UTC."""
     ms: float
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    id: str = ""
+    """As the server that was asked writes it."""
+    parent: str = ""
+    """Id of the span above; empty where there is none."""
 
 
 def spans_of(url: str, trace: str) -> list[Span]:
@@ -62,12 +66,30 @@ def spans_of(url: str, trace: str) -> list[Span]:
     return sorted(found, key=lambda span: span.start)
 
 
+def nested(spans: Collection[Span]) -> list[tuple[int, Span]]:
+    """Each span after the one that it is below, and how deep it lies; one whose parent was not kept lies at 0."""
+    below: dict[str, list[Span]] = {}
+    known = {span.id for span in spans}
+    for span in spans:
+        below.setdefault(span.parent if span.parent in known and span.parent != span.id else "", []).append(span)
+    return list(_below(below, "", 0))
+
+
+def _below(spans: Mapping[str, list[Span]], parent: str, depth: int) -> Iterator[tuple[int, Span]]:
+    for span in spans.get(parent, ()):
+        yield depth, span
+        if span.id:
+            yield from _below(spans, span.id, depth + 1)
+
+
 def _jaeger(told: Mapping[str, Any]) -> Iterator[Span]:
     for trace in told["data"]:
         for span in trace["spans"]:
             service = trace["processes"][span["processID"]]["serviceName"]
             attributes = {tag["key"]: tag["value"] for tag in span.get("tags", [])}
-            yield Span(service, span["operationName"], span["startTime"] / 1e6, span["duration"] / 1e3, attributes)
+            above = [one["spanID"] for one in span.get("references", []) if one["refType"] == "CHILD_OF"]
+            start, ms = span["startTime"] / 1e6, span["duration"] / 1e3
+            yield Span(service, span["operationName"], start, ms, attributes, span.get("spanID", ""), *above[:1])
 
 
 def _otlp(told: Mapping[str, Any]) -> Iterator[Span]:
@@ -77,7 +99,8 @@ def _otlp(told: Mapping[str, Any]) -> Iterator[Span]:
         for scope in batch.get("scopeSpans", batch.get("instrumentationLibrarySpans", [])):
             for span in scope["spans"]:
                 start, end = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
-                yield Span(service, span["name"], start / 1e9, (end - start) / 1e6, _attributes(span))
+                own, above = span.get("spanId", ""), span.get("parentSpanId", "")
+                yield Span(service, span["name"], start / 1e9, (end - start) / 1e6, _attributes(span), own, above)
 
 
 def _attributes(of: Mapping[str, Any]) -> dict[str, Any]:
