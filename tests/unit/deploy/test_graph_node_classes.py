@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import shutil
 import subprocess
@@ -25,7 +26,17 @@ from carrental_mlops.deploy.image.context import bundles_into
 from carrental_mlops.errors import DataError
 from carrental_mlops.serving.audit_event import TYPE
 from carrental_mlops.serving.load import Bundle
-from carrental_mlops.serving.nodes import Asked, Mean, Median, Node, Place, ThompsonRouter, Weighted
+from carrental_mlops.serving.nodes import (
+    Asked,
+    DriftDetector,
+    Mean,
+    Median,
+    Node,
+    OutlierDetector,
+    Place,
+    ThompsonRouter,
+    Weighted,
+)
 from carrental_mlops.serving.nodes.drift import ks_test
 from carrental_mlops.serving.nodes.models import baked
 from carrental_mlops.serving.nodes.outlier import Middle
@@ -184,6 +195,56 @@ def test_a_detector_takes_an_event_once_and_only_when_the_next_has_it(tmp_path: 
     with nodes(root, ["drift"], NodeThread) as again:
         assert set(json.loads((root / ".crm/nodes/drift/reference.json").read_text())) == {"amount_eur", "score@1"}
         assert again["drift"].ask("GET", "/drift") == (200, b'{"fields":{}}')
+
+
+def _watching(folder: Path, stops: tuple[int, ...]) -> tuple[dict[str, Any], dict[str, Any], float]:
+    """What both detectors tell after 600 events in batches of 50, started anew before those that `stops` names."""
+    index, port = Index(), free_port()
+    root = graph_repo(folder, {"outlier": port, "index": index.port})
+    batches = [[event(n, 900.0 if n > 560 else None) for n in range(at, at + 50)] for at in range(0, 600, 50)]
+    told: list[bytes] = []
+    for first, last in itertools.pairwise((0, *stops, len(batches))):
+        with nodes(root, ["drift", "outlier"], NodeThread, {"outlier": port}) as running:
+            for again in (batches[first - 1 : first], batches[first:last]):  # the last batch comes a second time
+                for batch in again:
+                    assert running["drift"].ask("POST", "/events", batch, content_type=BATCH)[0] == 200
+            told = [running[name].ask("GET", page)[1] for name, page in (("drift", "/drift"), ("outlier", "/outliers"))]
+            share = running["outlier"].counted("crm_outlier_share")
+    index.stop()
+    return json.loads(told[0]), json.loads(told[1]), share
+
+
+def test_detectors_that_are_started_anew_go_on_where_they_were(tmp_path: Path) -> None:
+    alone = _watching(tmp_path / "alone", ())
+    again = _watching(tmp_path / "again", (1, 7))  # in the middle of a reference, between two comparisons
+    assert again == alone
+    assert alone[0]["fields"]["amount_eur"]["psi"] > 0.2 and len(alone[1]["newest"]) >= 39 and alone[2] > 0
+
+
+def test_a_restarted_detector_tells_what_it_found_before_the_next_event(tmp_path: Path) -> None:
+    index, port = Index(), free_port()
+    root = graph_repo(tmp_path / "repo", {"outlier": port, "index": index.port})
+    names, ports = ["drift", "outlier"], {"outlier": port}
+    with nodes(root, names, NodeThread, ports) as running:
+        assert running["drift"].ask("POST", "/events", [event(n) for n in range(250)], content_type=BATCH)[0] == 200
+        before = running["drift"].ask("GET", "/drift")[1]
+        psi = running["drift"].counted("crm_drift_psi", field="amount_eur")
+    with nodes(root, names, NodeThread, ports) as running:
+        assert running["drift"].ask("GET", "/drift")[1] == before != b'{"fields":{}}'
+        assert running["drift"].counted("crm_drift_psi", field="amount_eur") == pytest.approx(psi, abs=1e-6)
+        assert running["drift"].counted("crm_drift_reference_rows", field="amount_eur") == 100
+        assert running["outlier"].counted("crm_outlier_share") > 0
+    index.stop()
+
+
+def test_a_detectors_state_that_it_did_not_leave_is_refused_with_the_mend(make: Callable[..., Any]) -> None:
+    for kind in (DriftDetector, OutlierDetector):
+        state = make(kind).place.state / "state.json"
+        state.parent.mkdir(parents=True, exist_ok=True)
+        state.write_text('{"seen": [], "kept": 3}')
+        with pytest.raises(DataError, match="remove it: what was seen"):
+            make(kind)
+        state.unlink()
 
 
 def test_an_event_in_the_clear_is_refused_with_its_batch(root: Path) -> None:

@@ -30,7 +30,8 @@ class DriftDetector(Receiver):
     the score of each model version.
 
     References lie in `.crm/nodes/NAME/reference.json` once whole: values of the score and of fields in the clear, no
-    others. To begin anew, as after a retraining on newer data, remove the file and restart. GET `/drift` tells what the
+    others; the newest rows, and those of a reference that is not whole, beside them in `state.json`. To begin anew, as
+    after a retraining on newer data, remove both files and restart. GET `/drift` tells what the
     metrics `crm_drift_psi`, `crm_drift_ks` and `crm_drift_ks_p` tell; their `version` is that of the score's model.
     """
 
@@ -62,11 +63,15 @@ class DriftDetector(Receiver):
         self._ready = Gauge("crm_drift_reference_rows", "Rows of the reference", names, registry=kept)
 
     async def start(self) -> None:
-        """Read the references.
+        """Read the references, and go on where the process before stopped.
 
         Raises:
-            DataError: the file holds something else.
+            DataError: a file holds something else.
         """
+        self._read_references()
+        await super().start()
+
+    def _read_references(self) -> None:
         given = self.settings.reference and self.place.root / self.settings.reference
         path = self._path if self._path.is_file() or not given else given
         if path is self._path and not path.is_file():
@@ -75,6 +80,7 @@ class DriftDetector(Receiver):
             told = json.loads(path.read_text())
             for key, values in told.items():
                 self._watch(str(key)).compare_with(np.array(values, dtype=np.float64))
+                self._ready.labels(*self._labels(str(key))).set(len(values))
         except (OSError, ValueError, TypeError, AttributeError) as error:
             what = f"{path} is no reference of node `{self.place.name}`: {type(error).__name__}"
             raise DataError(what, "remove it: the first rows then make a new one") from None
@@ -82,6 +88,17 @@ class DriftDetector(Receiver):
     def pages(self) -> Mapping[str, Any]:
         """What was found last."""
         return {"/drift": lambda: {"fields": self._found}}
+
+    def kept(self) -> dict[str, Any]:
+        """What was found last, and of each column the rows of a reference that is not whole, and the newest rows."""
+        return {"found": self._found, "rows": {key: watched.kept() for key, watched in self._watched.items()}}
+
+    def resume(self, told: Mapping[str, Any]) -> None:
+        """These."""
+        for key, rows in told["rows"].items():
+            self._watch(key).resume(rows)
+        for key, found in told["found"].items():
+            self._tell(key, {what: float(value) for what, value in found.items() if what in self._gauges})
 
     def take(self, identity: str, version: str, columns: Mapping[str, Floats]) -> None:
         """Into the reference of each field while that is not whole, else into its window."""
@@ -143,6 +160,17 @@ class _Watched:
             early, self._early = np.array(self._early), []
             few = early if len(early) <= _SAMPLE else np.random.default_rng(0).choice(early, _SAMPLE, replace=False)
             self.compare_with(few)
+
+    def kept(self) -> dict[str, Any]:
+        """As `resume` takes it."""
+        return {"early": self._early, "newest": self._window.oldest_first, "due": self.due}
+
+    def resume(self, told: Mapping[str, Any]) -> None:
+        """What `kept` gave, beside the reference that is there."""
+        early, newest = (np.array(told[name], dtype=np.float64) for name in ("early", "newest"))
+        self._early = [] if self.rows else early.tolist()
+        self._window.add(newest)
+        self.due = int(told["due"])
 
     def compare_with(self, reference: Floats) -> None:
         """Take (n,) values as the reference."""

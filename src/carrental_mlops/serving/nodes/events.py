@@ -1,5 +1,6 @@
 """What detectors are fed with: the audit's masked CloudEvents, as the http sink of `crm audit ship` posts them.
 
+What a detector has seen lies in `.crm/nodes/NAME/state.json` before a batch is answered, and a restart goes on there.
 Raw requests are refused: Seldon's payload logger sends those, so it stays off. An event with a field in the clear that
 `serving.audit.clear` does not name is refused too, with its whole batch, and nothing of it is kept.
 """
@@ -19,7 +20,8 @@ from prometheus_client import Counter
 
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.core.arrays import Floats
-from carrental_mlops.errors import ConfigError, PlatformError
+from carrental_mlops.errors import ConfigError, DataError, PlatformError
+from carrental_mlops.files import whole_file
 from carrental_mlops.serving.app import Reply
 from carrental_mlops.serving.audit_event import MASK, TYPE
 from carrental_mlops.serving.nodes.base import Asked, Node, Place, document_of, reply
@@ -30,6 +32,8 @@ EVENT_TYPES = (b"application/cloudevents-batch+json", b"application/cloudevents+
 SCORE = "score"
 _SEEN = 100_000
 """Events whose ids are remembered, since the shipper may send some twice."""
+_SEEN_ON_DISK = 5_000
+"""Of these, what a restart remembers: a batch that was not answered comes again."""
 
 
 class Receiver(Node):
@@ -60,6 +64,7 @@ class Receiver(Node):
         self._token = _token(place, settings.token_file)
         self._next = HttpSink(settings.forward_to, self._token) if settings.forward_to else None
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._state = place.state / "state.json"
         told = Counter(
             "crm_detector_events", "Events by what became of them", ("node", "what"), registry=place.registry
         )
@@ -75,8 +80,36 @@ class Receiver(Node):
             columns: (n,) numbers of the score and of each watched field, NaN where missing.
         """
 
+    @abstractmethod
+    def kept(self) -> dict[str, Any]:
+        """What `resume` goes on with, as orjson can write it."""
+
+    @abstractmethod
+    def resume(self, told: Mapping[str, Any]) -> None:
+        """Go on where the process that `kept` this was.
+
+        Raises:
+            ValueError, KeyError, TypeError, AttributeError: it is something else.
+        """
+
+    async def start(self) -> None:
+        """Go on where the process before stopped.
+
+        Raises:
+            DataError: the file holds something else.
+        """
+        try:
+            told = orjson.loads(self._state.read_bytes())
+            self._seen.update(dict.fromkeys(map(str, told["seen"])))
+            self.resume(told["kept"])
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            what = f"{self._state} is not what node `{self.place.name}` left: {type(error).__name__}"
+            raise DataError(what, "remove it: what was seen since the reference is then forgotten") from None
+
     async def answer(self, asked: Asked) -> Reply:
-        """How many events were new, once the next receiver has them all."""
+        """How many events were new, once the next receiver has them all and what was seen is on disk."""
         self._hold_token(asked)
         events = self._masked(document_of(asked.body))
         if self._next:
@@ -89,9 +122,19 @@ class Receiver(Node):
         for event in fresh:
             self._remember(event["id"])
             self.take(event["id"], str(event["data"]["model"]["version"]), self._numbers(event["data"]))
+        if fresh:
+            self._write()
         self._counted["taken"].inc(len(fresh))
         self._counted["again"].inc(len(events) - len(fresh))
         return reply({"taken": len(fresh)})
+
+    def _write(self) -> None:
+        told = {"seen": [*self._seen][-_SEEN_ON_DISK:], "kept": self.kept()}
+        try:
+            with whole_file(self._state) as draft:
+                draft.write_bytes(orjson.dumps(told, option=orjson.OPT_SERIALIZE_NUMPY))
+        except PlatformError:
+            raise Refusal(503, "what was seen cannot be written") from None
 
     def _masked(self, document: Any) -> list[dict[str, Any]]:
         """The events, or a refusal of them all."""
@@ -179,3 +222,8 @@ class Window:
     def values(self) -> Floats:
         """(n,), in no order."""
         return self._values[: len(self)]
+
+    @property
+    def oldest_first(self) -> Floats:
+        """(n,)."""
+        return np.roll(self._values, -self._count) if self._count > len(self._values) else self.values

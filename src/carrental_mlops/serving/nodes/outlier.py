@@ -29,8 +29,9 @@ class OutlierDetector(Receiver):
 
     `robust_z`: the largest distance from a field's median, in robust standard deviations. `mahalanobis`: the distance
     in the robustly scaled fields with their correlations, which sees a strange pair of usual values too; a missing
-    value counts as the median. What was learnt lies in `.crm/nodes/NAME/middle.json`: medians, scales, correlations.
-    GET `/outliers` names the newest events, by the id that the service gave them, with the field that stands out.
+    value counts as the median. What was learnt lies in `.crm/nodes/NAME/middle.json`: medians, scales, correlations;
+    the rows that are still learnt from, and what was found in the newest ones, beside it in `state.json`. GET
+    `/outliers` names the newest events, by the id that the service gave them, with the field that stands out.
     """
 
     kind = "outlier_detector"
@@ -60,10 +61,10 @@ class OutlierDetector(Receiver):
         self._by = Counter("crm_outliers_by_field", "Outliers by what stands out", ("node", "field"), registry=kept)
 
     async def start(self) -> None:
-        """Read what was learnt.
+        """Read what was learnt, and go on where the process before stopped.
 
         Raises:
-            DataError: the file holds something else.
+            DataError: a file holds something else.
         """
         if self._path.is_file():
             try:
@@ -71,6 +72,20 @@ class OutlierDetector(Receiver):
             except (ValueError, KeyError, TypeError) as error:
                 what = f"{self._path} is not what node `{self.place.name}` left: {type(error).__name__}"
                 raise DataError(what, "remove it: it then learns anew") from None
+        await super().start()
+
+    def kept(self) -> dict[str, Any]:
+        """Rows that are learnt from, whether the newest ones were outliers, and the newest outliers."""
+        return {"early": self._early, "strange": self._window.oldest_first, "newest": list(self._newest)}
+
+    def resume(self, told: Mapping[str, Any]) -> None:
+        """These; rows only where nothing was learnt of them yet."""
+        if self._middle is None:
+            self._early = [{name: _number(value) for name, value in row.items()} for row in told["early"]]
+        self._newest.extend(dict(one) for one in told["newest"])
+        self._window.add([float(one) for one in told["strange"]])
+        if len(self._window):
+            self._share.labels(self.place.name).set(float(self._window.values.mean()))
 
     def pages(self) -> Mapping[str, Any]:
         """The newest outliers."""
@@ -105,6 +120,10 @@ class OutlierDetector(Receiver):
             self._strange.inc()
             self._by.labels(self.place.name, field).inc()
             self._newest.append({"event": identity, "row": row, "distance": round(distance, 3), "field": field})
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else float(value)
 
 
 class Middle:
