@@ -26,7 +26,7 @@ from service_process import INFER, PAYMENT, ServiceProcess, bundle, free_port, s
 from carrental_mlops.scaffold.render import new_repo
 
 pytestmark = pytest.mark.e2e
-BASE = "localhost/crm-test-base:bookworm"
+BASE = "localhost/crm-test-debian:bookworm"
 BUILDAH = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot", "CRM_IMAGE_BUILDER": "buildah"}
 TOOLS = ("buildah", "debootstrap")
 absent = [tool for tool in TOOLS if shutil.which(tool) is None]
@@ -48,6 +48,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     context = tmp_path_factory.mktemp("base")
     root = context / "root"
     run("debootstrap", "--variant=minbase", "--include=python3,python3-venv,ca-certificates", "bookworm", root)
+    archives = ("debian bookworm", "debian-security bookworm-security")
+    lines = [f"deb http://deb.debian.org/{archive} main\n" for archive in archives]
+    (root / "etc/apt/sources.list").write_text("".join(lines))
     (root / "usr/local/bin/python").symlink_to("/usr/bin/python3")
     certificates = Path("etc/ssl/certs/ca-certificates.crt")
     shutil.copy(Path("/") / certificates, root / certificates)
@@ -139,6 +142,24 @@ def test_parts_and_provenance_lie_beside_it(repo: Path, built: dict[str, str]) -
     parts = {part["name"] for part in json.loads((folder / "sbom.cdx.json").read_text())["components"]}
     assert {"lightgbm", "uvicorn"} <= parts
     assert json.loads((folder / "image.json").read_text())["image"] == built["image"]
+
+
+def test_the_scan_finds_in_the_base_what_the_build_has_mended(repo: Path, base: str, built: dict[str, str]) -> None:
+    old = repo / ".crm" / "images" / "base"
+    old.mkdir(parents=True)
+    run("buildah", "push", base, f"oci:{old / 'oci'}:base")
+    (old / "image.json").write_text(json.dumps({"image": base}))
+    try:
+        told = subprocess.run(
+            [CRM, "image", "scan", "--tag", "base", "--json"], cwd=repo, capture_output=True, text=True
+        )
+        lacking = json.loads(told.stdout)["holes"]
+        assert told.returncode == (4 if lacking else 0), told.stderr
+        mended = json.loads(run(CRM, "image", "scan", "--tag", built["tag"], "--json", cwd=repo))
+    finally:
+        shutil.rmtree(old)
+    assert lacking, "debootstrap takes no security updates, and Debian 12 has had many"
+    assert mended["holes"] == [] and mended["packages"] > 80 and mended["codename"] == "bookworm"
 
 
 @pytest.mark.skipif(shutil.which("cosign") is None, reason="cosign is a Go program and not on PATH")

@@ -19,9 +19,9 @@ from carrental_mlops.assets import asset_dir
 pytestmark = pytest.mark.e2e
 
 TERRAFORM = asset_dir("terraform")
-FOLDERS = {"modules/bucket": 1, "modules/database": 2, "modules/model-service": 13, "modules/platform": 7,
-           "examples/staging": 1, "examples/prod": 1}  # fmt: skip
-"""Folder to how many runs its tests hold."""
+FOLDERS = {"modules/place": 6, "modules/bucket": 1, "modules/database": 2, "modules/model-service": 11,
+           "modules/platform": 6, "examples/environment": 1}  # fmt: skip
+"""Folder to how many runs its tests hold, each for every `.tfvars` that lies there."""
 
 
 def _terraform(folder: Path, env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
@@ -43,9 +43,12 @@ def test_a_folder_is_valid_and_its_own_tests_pass(folder: str, copied: tuple[Pat
     ready = _terraform(root / folder, env, "init", "-backend=false", "-no-color")
     assert ready.returncode == 0, ready.stderr
     assert json.loads(_terraform(root / folder, env, "validate", "-json").stdout)["diagnostics"] == []
-    ran = _terraform(root / folder, env, "test", "-no-color")
-    assert ran.returncode == 0, ran.stdout + ran.stderr
-    assert f"{FOLDERS[folder]} passed, 0 failed" in ran.stdout
+    values = [[f"-var-file={path.name}"] for path in sorted((root / folder).glob("*.tfvars"))] or [[]]
+    assert len(values) == (2 if folder.startswith("examples") else 1)
+    for words in values:
+        ran = _terraform(root / folder, env, "test", "-no-color", *words)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        assert f"{FOLDERS[folder]} passed, 0 failed" in ran.stdout
 
 
 @pytest.fixture(scope="module")

@@ -85,7 +85,8 @@ def scan(
     elif found.holes:
         rows = [(hole.package, hole.installed, hole.mended, hole.see) for hole in found.holes]
         show_table(("package", "installed", "mended in", "see"), rows)
-    typer.echo(f"{found.packages} packages of Debian {found.codename}: {len(found.holes)} lack a security update", err=True)
+    told = f"{found.packages} packages of Debian {found.codename}: {len(found.holes)} lack a security update"
+    typer.echo(told, err=True)
     if found.holes:
         raise GateRefused(f"{found.image} has known holes", "build it anew, on a newer base: crm image build")
 

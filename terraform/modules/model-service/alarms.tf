@@ -1,6 +1,6 @@
 resource "aws_cloudwatch_log_group" "this" {
   name              = local.log_group
-  retention_in_days = var.log_retention_days
+  retention_in_days = var.service.log_retention_days
   kms_key_id        = aws_kms_key.this.arn
   tags              = local.tags
 }
@@ -22,23 +22,23 @@ resource "aws_sns_topic_policy" "alarms" {
         Effect    = "Allow"
         Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"] }
         Action    = "sns:Publish"
-        Resource  = "arn:aws:sns:${var.region}:${local.account}:${local.name}-alarms"
-        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+        Resource  = "arn:aws:sns:${local.place.region}:${local.place.account}:${local.name}-alarms"
+        Condition = { StringEquals = { "aws:SourceAccount" = local.place.account } }
       },
       {
         Sid       = "ScansOfItsImages"
         Effect    = "Allow"
         Principal = { Service = "events.amazonaws.com" }
         Action    = "sns:Publish"
-        Resource  = "arn:aws:sns:${var.region}:${local.account}:${local.name}-alarms"
-        Condition = { ArnEquals = { "aws:SourceArn" = "arn:aws:events:${var.region}:${local.account}:rule/${local.name}-vulnerable-image" } }
+        Resource  = "arn:aws:sns:${local.place.region}:${local.place.account}:${local.name}-alarms"
+        Condition = { ArnEquals = { "aws:SourceArn" = "arn:aws:events:${local.place.region}:${local.place.account}:rule/${local.name}-vulnerable-image" } }
       },
     ]
   })
 }
 
 resource "aws_sns_topic_subscription" "email" {
-  for_each = var.alarm_emails
+  for_each = var.service.alarm_emails
 
   topic_arn = aws_sns_topic.alarms.arn
   protocol  = "email"
@@ -52,8 +52,8 @@ resource "aws_cloudwatch_log_metric_filter" "errors" {
   pattern        = "{ $.level = \"error\" }"
 
   metric_transformation {
-    namespace     = "crm/${var.env}"
-    name          = "${var.service}-errors"
+    namespace     = "crm/${local.place.env}"
+    name          = "${var.service.name}-errors"
     value         = "1"
     default_value = "0"
   }
@@ -61,14 +61,14 @@ resource "aws_cloudwatch_log_metric_filter" "errors" {
 
 resource "aws_cloudwatch_metric_alarm" "errors" {
   alarm_name          = "${local.name}-errors"
-  alarm_description   = "${local.name} logs errors. crm diagnose ${var.service} --env ${var.env} --since 1h"
-  namespace           = "crm/${var.env}"
-  metric_name         = "${var.service}-errors"
+  alarm_description   = "${local.name} logs errors. crm diagnose ${var.service.name} --env ${local.place.env} --since 1h"
+  namespace           = "crm/${local.place.env}"
+  metric_name         = "${var.service.name}-errors"
   statistic           = "Sum"
   period              = 300
   evaluation_periods  = 1
   comparison_operator = "GreaterThanThreshold"
-  threshold           = var.errors_per_5_minutes
+  threshold           = var.service.errors_per_5_minutes
   treat_missing_data  = "notBreaching"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
@@ -78,15 +78,15 @@ resource "aws_cloudwatch_metric_alarm" "errors" {
 # Stands beside Prometheus' own alerts: it fires also when the cluster and its Prometheus are gone.
 resource "aws_cloudwatch_metric_alarm" "pods" {
   alarm_name          = "${local.name}-pods"
-  alarm_description   = "${local.name} runs fewer than ${var.minimum_pods} pods. crm status --env ${var.env}"
+  alarm_description   = "${local.name} runs fewer than ${var.service.minimum_pods} pods. crm status --env ${local.place.env}"
   namespace           = "ContainerInsights"
   metric_name         = "service_number_of_running_pods"
-  dimensions          = { ClusterName = var.cluster_name, Namespace = var.namespace, Service = var.service }
+  dimensions          = { ClusterName = local.place.cluster_name, Namespace = var.service.namespace, Service = var.service.name }
   statistic           = "Minimum"
   period              = 60
   evaluation_periods  = 5
   comparison_operator = "LessThanThreshold"
-  threshold           = var.minimum_pods
+  threshold           = var.service.minimum_pods
   treat_missing_data  = "breaching"
   alarm_actions       = [aws_sns_topic.alarms.arn]
   ok_actions          = [aws_sns_topic.alarms.arn]
@@ -113,14 +113,14 @@ resource "aws_cloudwatch_event_target" "vulnerable_image" {
 resource "aws_budgets_budget" "this" {
   name         = local.name
   budget_type  = "COST"
-  limit_amount = tostring(var.monthly_budget_usd)
+  limit_amount = tostring(var.service.monthly_budget_usd)
   limit_unit   = "USD"
   time_unit    = "MONTHLY"
   tags         = local.tags
 
   cost_filter {
     name   = "TagKeyValue"
-    values = [format("user:service$%s", var.service)]
+    values = [format("user:service$%s", var.service.name)]
   }
 
   dynamic "notification" {

@@ -12,7 +12,7 @@ resource "aws_kms_key" "this" {
       {
         Sid       = "Administration"
         Effect    = "Allow"
-        Principal = { AWS = "arn:aws:iam::${local.account}:root" }
+        Principal = { AWS = "arn:aws:iam::${local.place.account}:root" }
         Action    = "kms:*"
         Resource  = "*"
       },
@@ -22,7 +22,7 @@ resource "aws_kms_key" "this" {
         Principal = { AWS = [local.role_arn["pod"], local.role_arn["reader"]] }
         Action    = ["kms:Decrypt", "kms:DescribeKey"]
         Resource  = "*"
-        Condition = { StringEquals = { "kms:ViaService" = ["s3.${var.region}.amazonaws.com", "secretsmanager.${var.region}.amazonaws.com"] } }
+        Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.place.region}.amazonaws.com", "secretsmanager.${local.place.region}.amazonaws.com"] } }
       },
       {
         Sid       = "Writers"
@@ -30,12 +30,12 @@ resource "aws_kms_key" "this" {
         Principal = { AWS = [local.role_arn["trainer"], local.role_arn["approver"], local.role_arn["deployer"]] }
         Action    = ["kms:Decrypt", "kms:DescribeKey", "kms:GenerateDataKey"]
         Resource  = "*"
-        Condition = { StringEquals = { "kms:ViaService" = ["s3.${var.region}.amazonaws.com", "ecr.${var.region}.amazonaws.com"] } }
+        Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.place.region}.amazonaws.com", "ecr.${local.place.region}.amazonaws.com"] } }
       },
       {
         Sid       = "Logs"
         Effect    = "Allow"
-        Principal = { Service = "logs.${var.region}.amazonaws.com" }
+        Principal = { Service = "logs.${local.place.region}.amazonaws.com" }
         Action    = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo", "kms:GenerateDataKey", "kms:DescribeKey"]
         Resource  = "*"
         Condition = { ArnEquals = { "kms:EncryptionContext:aws:logs:arn" = local.log_group_arn } }
@@ -46,7 +46,7 @@ resource "aws_kms_key" "this" {
         Principal = { Service = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com", "events.amazonaws.com"] }
         Action    = ["kms:Decrypt", "kms:GenerateDataKey"]
         Resource  = "*"
-        Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+        Condition = { StringEquals = { "aws:SourceAccount" = local.place.account } }
       },
     ]
   })

@@ -1,6 +1,5 @@
 locals {
-  cluster_issuer = split("oidc-provider/", var.cluster_oidc_provider_arn)[1]
-  ci_issuer      = split("oidc-provider/", var.ci_oidc_provider_arn)[1]
+  ci_issuer = split("oidc-provider/", var.service.ci_oidc_provider_arn)[1]
 
   read = [
     { Sid = "ListArtefacts", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arn] },
@@ -17,7 +16,7 @@ locals {
   ]
 
   find_cluster = [
-    { Sid = "FindCluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = ["arn:aws:eks:${var.region}:${local.account}:cluster/${var.cluster_name}"] },
+    { Sid = "FindCluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = ["arn:aws:eks:${local.place.region}:${local.place.account}:cluster/${local.place.cluster_name}"] },
   ]
 
   role_statements = {
@@ -50,7 +49,7 @@ locals {
 # The pods' role: reads the service's own artefacts and secrets, writes nothing.
 resource "aws_iam_role" "pod" {
   name                 = "${local.name}-pod"
-  permissions_boundary = var.permissions_boundary
+  permissions_boundary = local.place.permissions_boundary
   max_session_duration = 3600
   tags                 = local.tags
 
@@ -59,11 +58,11 @@ resource "aws_iam_role" "pod" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = var.cluster_oidc_provider_arn }
+      Principal = { Federated = local.place.cluster_oidc_provider_arn }
       Condition = {
         StringEquals = {
-          "${local.cluster_issuer}:aud" = "sts.amazonaws.com"
-          "${local.cluster_issuer}:sub" = "system:serviceaccount:${var.namespace}:${coalesce(var.service_account, var.service)}"
+          "${local.place.cluster_issuer}:aud" = "sts.amazonaws.com"
+          "${local.place.cluster_issuer}:sub" = "system:serviceaccount:${var.service.namespace}:${coalesce(var.service.service_account, var.service.name)}"
         }
       }
     }]
@@ -81,11 +80,11 @@ resource "aws_iam_role_policy" "pod" {
         { Sid = "ListModels", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arn], Condition = { StringLike = { "s3:prefix" = ["models/*"] } } },
         { Sid = "ReadModels", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arn}/models/*"] },
       ],
-      length(var.secrets) == 0 ? [] : [{
+      length(var.service.secrets) == 0 ? [] : [{
         Sid      = "ReadSecrets"
         Effect   = "Allow"
         Action   = ["secretsmanager:GetSecretValue"]
-        Resource = [for name in var.secrets : "arn:aws:secretsmanager:${var.region}:${local.account}:secret:${var.env}/${var.service}/${name}-??????"]
+        Resource = [for name in var.service.secrets : "arn:aws:secretsmanager:${local.place.region}:${local.place.account}:secret:${local.place.env}/${var.service.name}/${name}-??????"]
       }],
     )
   })
@@ -96,7 +95,7 @@ resource "aws_iam_role" "ci" {
   for_each = local.role_statements
 
   name                 = "${local.name}-${each.key}"
-  permissions_boundary = var.permissions_boundary
+  permissions_boundary = local.place.permissions_boundary
   max_session_duration = 3600
   tags                 = merge(local.tags, { role = each.key })
 
@@ -105,10 +104,10 @@ resource "aws_iam_role" "ci" {
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = var.ci_oidc_provider_arn }
+      Principal = { Federated = var.service.ci_oidc_provider_arn }
       Condition = {
-        StringEquals = { "${local.ci_issuer}:aud" = var.ci_audience }
-        StringLike   = { "${local.ci_issuer}:sub" = var.ci_subjects[each.key] }
+        StringEquals = { "${local.ci_issuer}:aud" = var.service.ci_audience }
+        StringLike   = { "${local.ci_issuer}:sub" = var.service.ci_subjects[each.key] }
       }
     }]
   })

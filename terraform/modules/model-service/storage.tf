@@ -5,7 +5,7 @@ module "artefacts" {
   name              = local.bucket
   tags              = local.tags
   kms_key_arn       = aws_kms_key.this.arn
-  access_log_bucket = var.access_log_bucket
+  access_log_bucket = local.place.access_log_bucket
   archive           = { "models/" = 90 }
   expire            = { "tmp/" = 7 }
 
@@ -31,13 +31,6 @@ resource "aws_ecr_repository" "this" {
 
   image_scanning_configuration {
     scan_on_push = true
-  }
-
-  lifecycle {
-    precondition {
-      condition     = data.aws_region.current.name == var.region
-      error_message = "The provider works in another region than var.region says."
-    }
   }
 }
 

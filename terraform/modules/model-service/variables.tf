@@ -1,218 +1,81 @@
+variable "place" {
+  type        = any
+  description = "Where it lies, whose it is, which cluster: the object of ../place, which checks it."
+}
+
 variable "service" {
-  type        = string
-  description = "Name of the service, as in crm.yaml."
-
-  validation {
-    condition     = can(regex("^[a-z0-9][-a-z0-9]{1,38}[a-z0-9]$", var.service))
-    error_message = "service: 3 to 40 lower-case letters, digits and hyphens."
-  }
-}
-
-variable "env" {
-  type        = string
-  description = "Environment, as in crm.yaml."
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9_]{1,15}$", var.env))
-    error_message = "env: 2 to 16 lower-case letters, digits and _."
-  }
-}
-
-variable "tier" {
-  type        = number
-  description = "1 takes money or blocks customers, 2 is seen by customers, 3 is internal."
-
-  validation {
-    condition     = contains([1, 2, 3], var.tier)
-    error_message = "tier: 1, 2 or 3."
-  }
-}
-
-variable "allowed_regions" {
-  type        = list(string)
-  description = "Regions that personal data may lie in: those of the European Union."
-  default     = ["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"]
-}
-
-variable "region" {
-  type        = string
-  description = "Region of the provider that this module is given."
-
-  validation {
-    condition     = contains(var.allowed_regions, var.region)
-    error_message = "region: outside the European Union, or not in allowed_regions."
-  }
-}
-
-variable "owner" {
-  type        = string
-  description = "Who answers for the service; a tag."
-
-  validation {
-    condition     = length(trimspace(var.owner)) > 0
-    error_message = "owner: a team or mail address."
-  }
-}
-
-variable "cost_centre" {
-  type        = string
-  description = "Who pays; a tag."
-
-  validation {
-    condition     = length(trimspace(var.cost_centre)) > 0
-    error_message = "cost_centre: may not be empty."
-  }
-}
-
-variable "data_class" {
-  type        = string
-  description = "Of the data that the service sees; a tag."
-
-  validation {
-    condition     = contains(["public", "internal", "confidential", "personal"], var.data_class)
-    error_message = "data_class: public, internal, confidential or personal."
-  }
-}
-
-variable "bucket_prefix" {
-  type        = string
-  description = "Before the bucket's name, which is unique in all of AWS; such as the company's name."
-}
-
-variable "access_log_bucket" {
-  type        = string
-  description = "Bucket of the same account and region that takes the access logs."
-}
-
-variable "cluster_oidc_provider_arn" {
-  type        = string
-  description = "OIDC provider of the EKS cluster; its pods take the service's role through it (IRSA)."
-
-  validation {
-    condition     = can(regex("^arn:aws:iam::[0-9]{12}:oidc-provider/.+$", var.cluster_oidc_provider_arn))
-    error_message = "cluster_oidc_provider_arn: arn:aws:iam::<account>:oidc-provider/<issuer without https://>."
-  }
-}
-
-variable "cluster_name" {
-  type        = string
-  description = "EKS cluster."
-}
-
-variable "namespace" {
-  type        = string
-  description = "Kubernetes namespace of the service."
-}
-
-variable "service_account" {
-  type        = string
-  description = "Kubernetes service account of the pods; default: the service's name."
-  default     = null
-}
-
-variable "ci_oidc_provider_arn" {
-  type        = string
-  description = "OIDC provider of the CI (GitLab or GitHub); its jobs take the four roles through it."
-
-  validation {
-    condition     = can(regex("^arn:aws:iam::[0-9]{12}:oidc-provider/.+$", var.ci_oidc_provider_arn))
-    error_message = "ci_oidc_provider_arn: arn:aws:iam::<account>:oidc-provider/<issuer without https://>."
-  }
-}
-
-variable "ci_audience" {
-  type        = string
-  description = "Audience of the CI's tokens."
-  default     = "sts.amazonaws.com"
-}
-
-variable "ci_subjects" {
   type = object({
-    reader   = list(string)
-    trainer  = list(string)
-    approver = list(string)
-    deployer = list(string)
+    name                 = string           # as in crm.yaml
+    tier                 = number           # 1 takes money or blocks customers, 2 is seen by customers, 3 is internal
+    namespace            = string           # in Kubernetes
+    service_account      = optional(string) # of the pods; null: the service's name
+    ci_oidc_provider_arn = string           # of GitLab or GitHub; jobs take the four roles through it
+    ci_audience          = optional(string, "sts.amazonaws.com")
+
+    ci_subjects = object({ # `sub` claims of the CI's token that may take each role
+      reader   = list(string)
+      trainer  = list(string)
+      approver = list(string)
+      deployer = list(string)
+    })
+
+    secrets              = set(string) # names; values are put in by hand or by rotation and never stand in Terraform
+    rotation_lambda_arn  = string      # renews the secrets every 30 days; null where there is none
+    alarm_emails         = set(string) # who is told of alarms and of the budget
+    monthly_budget_usd   = number      # somebody is told when 80 % is spent, or all of it forecast
+    minimum_pods         = number      # fewer running pods raise the alarm
+    errors_per_5_minutes = optional(number, 10)
+    log_retention_days   = optional(number, 365) # logs hold no value of any request
   })
-  description = "`sub` claims of the CI's token that may take each role; only the reader's may hold a *."
+  description = "One service, as crm.yaml and the environment's overlay say; `crm infra` fills it."
 
   validation {
-    condition     = !can(regex("[*?]", join("", concat(var.ci_subjects.trainer, var.ci_subjects.approver, var.ci_subjects.deployer))))
-    error_message = "ci_subjects: a role that writes wants whole subjects, without * or ?."
+    condition     = can(regex("^[a-z0-9][-a-z0-9]{1,38}[a-z0-9]$", var.service.name))
+    error_message = "service.name: 3 to 40 lower-case letters, digits and hyphens."
   }
 
   validation {
-    condition     = alltrue([for s in var.ci_subjects.reader : can(regex("^[^*?]{8,}[*]?$", s))])
-    error_message = "ci_subjects.reader: at most one *, at the end, after the project's name."
+    condition     = contains([1, 2, 3], var.service.tier)
+    error_message = "service.tier: 1, 2 or 3."
   }
 
   validation {
-    condition     = length(setintersection(var.ci_subjects.trainer, var.ci_subjects.approver)) == 0
-    error_message = "ci_subjects: who trains may not approve; give the approver a protected environment of its own."
+    condition     = can(regex("^arn:aws:iam::[0-9]{12}:oidc-provider/.+$", var.service.ci_oidc_provider_arn))
+    error_message = "service.ci_oidc_provider_arn: arn:aws:iam::<account>:oidc-provider/<issuer without https://>."
   }
 
   validation {
-    condition     = var.tier > 1 || length(setintersection(var.ci_subjects.deployer, var.ci_subjects.approver)) == 0
-    error_message = "ci_subjects: in tier 1 who deploys may not approve."
+    condition     = !can(regex("[*?]", join("", concat(var.service.ci_subjects.trainer, var.service.ci_subjects.approver, var.service.ci_subjects.deployer))))
+    error_message = "service.ci_subjects: a role that writes wants whole subjects, without * or ?."
   }
-}
-
-variable "permissions_boundary" {
-  type        = string
-  description = "ARN of the policy that bounds every role here, where the account has one."
-  default     = null
-}
-
-variable "secrets" {
-  type        = set(string)
-  description = "Names of secrets; their values are put in by hand or by rotation and never stand in Terraform."
-  default     = []
-}
-
-variable "rotation_lambda_arn" {
-  type        = string
-  description = "Function that renews the secrets every 30 days; needed where `secrets` holds one."
-  default     = null
 
   validation {
-    condition     = length(var.secrets) == 0 || var.rotation_lambda_arn != null
-    error_message = "rotation_lambda_arn: secrets must be renewed; name the function that does it."
+    condition     = alltrue([for s in var.service.ci_subjects.reader : can(regex("^[^*?]{8,}[*]?$", s))])
+    error_message = "service.ci_subjects.reader: at most one *, at the end, after the project's name."
   }
-}
-
-variable "alarm_emails" {
-  type        = set(string)
-  description = "Who is told of alarms and of the budget."
-}
-
-variable "monthly_budget_usd" {
-  type        = number
-  description = "Cost a month (USD) at which somebody is told; 80 % of it spent, or all of it forecast."
 
   validation {
-    condition     = var.monthly_budget_usd > 0
-    error_message = "monthly_budget_usd: above 0."
+    condition     = length(setintersection(var.service.ci_subjects.trainer, var.service.ci_subjects.approver)) == 0
+    error_message = "service.ci_subjects: who trains may not approve; docs/how-to/infrastructure.md says how each CI tells them apart."
   }
-}
-
-variable "errors_per_5_minutes" {
-  type        = number
-  description = "Lines of level error in 5 minutes that raise the alarm."
-  default     = 10
-}
-
-variable "minimum_pods" {
-  type        = number
-  description = "Fewer running pods than this raise the alarm."
-  default     = 1
-}
-
-variable "log_retention_days" {
-  type        = number
-  description = "Days that logs are kept; they hold no value of any request."
-  default     = 365
 
   validation {
-    condition     = contains([365, 400, 545, 731, 1096], var.log_retention_days)
-    error_message = "log_retention_days: 365, 400, 545, 731 or 1096."
+    condition     = var.service.tier > 1 || length(setintersection(var.service.ci_subjects.deployer, var.service.ci_subjects.approver)) == 0
+    error_message = "service.ci_subjects: in tier 1 who deploys may not approve."
+  }
+
+  validation {
+    condition     = length(var.service.secrets) == 0 || var.service.rotation_lambda_arn != null
+    error_message = "service.rotation_lambda_arn: secrets must be renewed; name the function that does it."
+  }
+
+  validation {
+    condition     = var.service.monthly_budget_usd > 0
+    error_message = "service.monthly_budget_usd: above 0."
+  }
+
+  validation {
+    condition     = contains([365, 400, 545, 731, 1096], var.service.log_retention_days)
+    error_message = "service.log_retention_days: 365, 400, 545, 731 or 1096."
   }
 }

@@ -3,10 +3,10 @@
 module "query_results" {
   source = "../bucket"
 
-  name              = "${var.bucket_prefix}-${var.name}-queries"
-  tags              = local.tags
+  name              = "${local.place.bucket_prefix}-${var.name}-queries"
+  tags              = local.place.tags
   kms_key_arn       = aws_kms_key.this.arn
-  access_log_bucket = var.access_log_bucket
+  access_log_bucket = local.place.access_log_bucket
   noncurrent_days   = 7
   expire            = { "results/" = 30 }
 }
@@ -14,22 +14,22 @@ module "query_results" {
 module "airflow" {
   source = "../bucket"
 
-  name              = "${var.bucket_prefix}-${var.name}-airflow"
-  tags              = local.tags
+  name              = "${local.place.bucket_prefix}-${var.name}-airflow"
+  tags              = local.place.tags
   kms_key_arn       = aws_kms_key.this.arn
-  access_log_bucket = var.access_log_bucket
+  access_log_bucket = local.place.access_log_bucket
 }
 
 resource "aws_glue_catalog_database" "this" {
   name        = replace("${var.name}_ml", "-", "_")
   description = "Tables of features, requests and predictions of ${var.name}"
-  tags        = local.tags
+  tags        = local.place.tags
 }
 
 resource "aws_athena_workgroup" "this" {
   name        = var.name
   description = "Queries of the model teams; a query that reads too much is stopped"
-  tags        = local.tags
+  tags        = local.place.tags
 
   configuration {
     enforce_workgroup_configuration    = true
@@ -42,7 +42,7 @@ resource "aws_athena_workgroup" "this" {
 
     result_configuration {
       output_location       = "s3://${module.query_results.name}/results/"
-      expected_bucket_owner = local.account
+      expected_bucket_owner = local.place.account
 
       encryption_configuration {
         encryption_option = "SSE_KMS"

@@ -3,13 +3,13 @@
 resource "aws_db_subnet_group" "this" {
   name       = var.name
   subnet_ids = var.private_subnet_ids
-  tags       = local.tags
+  tags       = local.place.tags
 }
 
 resource "aws_iam_role" "database_monitoring" {
   name                 = "${var.name}-database-monitoring"
-  permissions_boundary = var.permissions_boundary
-  tags                 = local.tags
+  permissions_boundary = local.place.permissions_boundary
+  tags                 = local.place.tags
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
@@ -17,7 +17,7 @@ resource "aws_iam_role" "database_monitoring" {
       Effect    = "Allow"
       Action    = "sts:AssumeRole"
       Principal = { Service = "monitoring.rds.amazonaws.com" }
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      Condition = { StringEquals = { "aws:SourceAccount" = local.place.account } }
     }]
   })
 }
@@ -38,7 +38,7 @@ module "mlflow_database" {
   client_security_group_id = var.node_security_group_id
   kms_key                  = aws_kms_key.this
   monitoring_role_arn      = aws_iam_role.database_monitoring.arn
-  tags                     = local.tags
+  tags                     = local.place.tags
   settings                 = { log_statement = "ddl", log_min_duration_statement = "1000", log_connections = "1" }
 
   engine = {
@@ -62,7 +62,7 @@ module "zenml_database" {
   client_security_group_id = var.node_security_group_id
   kms_key                  = aws_kms_key.this
   monitoring_role_arn      = aws_iam_role.database_monitoring.arn
-  tags                     = local.tags
+  tags                     = local.place.tags
   settings                 = { slow_query_log = "1" }
 
   engine = {

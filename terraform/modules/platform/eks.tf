@@ -19,20 +19,20 @@ resource "aws_iam_role" "addon" {
   for_each = local.service_accounts
 
   name                 = "${var.name}-${each.key}"
-  permissions_boundary = var.permissions_boundary
+  permissions_boundary = local.place.permissions_boundary
   max_session_duration = 3600
-  tags                 = local.tags
+  tags                 = local.place.tags
 
   assume_role_policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
       Effect    = "Allow"
       Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = var.cluster_oidc_provider_arn }
+      Principal = { Federated = local.place.cluster_oidc_provider_arn }
       Condition = {
         StringEquals = {
-          "${local.issuer}:aud" = "sts.amazonaws.com"
-          "${local.issuer}:sub" = "system:serviceaccount:${each.value}"
+          "${local.place.cluster_issuer}:aud" = "sts.amazonaws.com"
+          "${local.place.cluster_issuer}:sub" = "system:serviceaccount:${each.value}"
         }
       }
     }]
@@ -57,14 +57,14 @@ resource "aws_iam_role_policy" "external_secrets" {
         Sid      = "ReadSecrets"
         Effect   = "Allow"
         Action   = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
-        Resource = ["arn:aws:secretsmanager:${var.region}:${local.account}:secret:${var.env}/*"]
+        Resource = ["arn:aws:secretsmanager:${local.place.region}:${local.place.account}:secret:${local.place.env}/*"]
       },
       {
         Sid       = "Decrypt"
         Effect    = "Allow"
         Action    = ["kms:Decrypt"]
-        Resource  = ["arn:aws:kms:${var.region}:${local.account}:key/*"]
-        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${var.region}.amazonaws.com" } }
+        Resource  = ["arn:aws:kms:${local.place.region}:${local.place.account}:key/*"]
+        Condition = { StringEquals = { "kms:ViaService" = "secretsmanager.${local.place.region}.amazonaws.com" } }
       },
     ]
   })
@@ -81,13 +81,13 @@ resource "aws_iam_role_policy" "fluent_bit" {
         Sid      = "WriteServiceLogs"
         Effect   = "Allow"
         Action   = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"]
-        Resource = ["arn:aws:logs:${var.region}:${local.account}:log-group:/crm/${var.env}/*"]
+        Resource = ["arn:aws:logs:${local.place.region}:${local.place.account}:log-group:/crm/${local.place.env}/*"]
       },
       {
         Sid      = "WriteSearch"
         Effect   = "Allow"
         Action   = ["es:ESHttpPost", "es:ESHttpPut"]
-        Resource = ["arn:aws:es:${var.region}:${local.account}:domain/${var.name}/*"]
+        Resource = ["arn:aws:es:${local.place.region}:${local.place.account}:domain/${var.name}/*"]
       },
     ]
   })
@@ -96,13 +96,13 @@ resource "aws_iam_role_policy" "fluent_bit" {
 resource "aws_eks_addon" "this" {
   for_each = var.addon_versions
 
-  cluster_name                = var.cluster_name
+  cluster_name                = local.place.cluster_name
   addon_name                  = each.key
   addon_version               = each.value
   configuration_values        = lookup(local.addon_settings, each.key, null)
   service_account_role_arn    = contains(keys(local.service_accounts), each.key) ? aws_iam_role.addon[each.key].arn : null
   resolve_conflicts_on_create = "OVERWRITE"
   resolve_conflicts_on_update = "PRESERVE"
-  tags                        = local.tags
+  tags                        = local.place.tags
   depends_on                  = [aws_iam_role_policy_attachment.addon]
 }

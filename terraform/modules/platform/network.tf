@@ -16,7 +16,7 @@ resource "aws_security_group" "this" {
   name        = "${var.name}-${each.key}"
   description = "${each.key} of ${var.name}, from the nodes"
   vpc_id      = var.vpc_id
-  tags        = merge(local.tags, { Name = "${var.name}-${each.key}" })
+  tags        = merge(local.place.tags, { Name = "${var.name}-${each.key}" })
 }
 
 resource "aws_vpc_security_group_ingress_rule" "this" {
@@ -28,25 +28,25 @@ resource "aws_vpc_security_group_ingress_rule" "this" {
   ip_protocol                  = "tcp"
   from_port                    = each.value
   to_port                      = each.value
-  tags                         = local.tags
+  tags                         = local.place.tags
 }
 
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = var.vpc_id
-  service_name      = "com.amazonaws.${var.region}.s3"
+  service_name      = "com.amazonaws.${local.place.region}.s3"
   vpc_endpoint_type = "Gateway"
   route_table_ids   = var.private_route_table_ids
-  tags              = merge(local.tags, { Name = "${var.name}-s3" })
+  tags              = merge(local.place.tags, { Name = "${var.name}-s3" })
 }
 
 resource "aws_vpc_endpoint" "interface" {
   for_each = toset(local.interface_endpoints)
 
   vpc_id              = var.vpc_id
-  service_name        = "com.amazonaws.${var.region}.${each.value}"
+  service_name        = "com.amazonaws.${local.place.region}.${each.value}"
   vpc_endpoint_type   = "Interface"
   subnet_ids          = var.private_subnet_ids
   security_group_ids  = [aws_security_group.this["endpoints"].id]
   private_dns_enabled = true
-  tags                = merge(local.tags, { Name = "${var.name}-${each.value}" })
+  tags                = merge(local.place.tags, { Name = "${var.name}-${each.value}" })
 }

@@ -6,7 +6,7 @@ data "aws_secretsmanager_secret_version" "redis" {
 resource "aws_elasticache_subnet_group" "this" {
   name       = var.name
   subnet_ids = var.private_subnet_ids
-  tags       = local.tags
+  tags       = local.place.tags
 }
 
 resource "aws_elasticache_replication_group" "this" {
@@ -29,7 +29,7 @@ resource "aws_elasticache_replication_group" "this" {
   security_group_ids         = [aws_security_group.this["redis"].id]
   snapshot_retention_limit   = 7
   auto_minor_version_upgrade = true
-  tags                       = local.tags
+  tags                       = local.place.tags
 
   log_delivery_configuration {
     destination      = aws_cloudwatch_log_group.this["redis"].name

@@ -4,7 +4,7 @@ resource "aws_cloudwatch_log_group" "this" {
   name              = "/crm/platform/${var.name}/${each.value}"
   retention_in_days = 365
   kms_key_id        = aws_kms_key.this.arn
-  tags              = local.tags
+  tags              = local.place.tags
 }
 
 resource "aws_cloudwatch_log_resource_policy" "opensearch" {
@@ -17,8 +17,8 @@ resource "aws_cloudwatch_log_resource_policy" "opensearch" {
       Effect    = "Allow"
       Principal = { Service = "es.amazonaws.com" }
       Action    = ["logs:CreateLogStream", "logs:PutLogEvents"]
-      Resource  = "arn:aws:logs:${var.region}:${local.account}:log-group:/crm/platform/${var.name}/opensearch:*"
-      Condition = { StringEquals = { "aws:SourceAccount" = local.account } }
+      Resource  = "arn:aws:logs:${local.place.region}:${local.place.account}:log-group:/crm/platform/${var.name}/opensearch:*"
+      Condition = { StringEquals = { "aws:SourceAccount" = local.place.account } }
     }]
   })
 }
@@ -26,7 +26,7 @@ resource "aws_cloudwatch_log_resource_policy" "opensearch" {
 resource "aws_opensearch_domain" "this" {
   domain_name    = var.name
   engine_version = "OpenSearch_2.19"
-  tags           = local.tags
+  tags           = local.place.tags
   depends_on     = [aws_cloudwatch_log_resource_policy.opensearch]
 
   cluster_config {
@@ -125,7 +125,7 @@ resource "aws_opensearch_domain_policy" "this" {
       Effect    = "Allow"
       Principal = { AWS = [var.opensearch.master_role_arn, aws_iam_role.addon["fluent-bit"].arn] }
       Action    = ["es:ESHttpGet", "es:ESHttpHead", "es:ESHttpPost", "es:ESHttpPut", "es:ESHttpDelete", "es:ESHttpPatch"]
-      Resource  = "arn:aws:es:${var.region}:${local.account}:domain/${var.name}/*"
+      Resource  = "arn:aws:es:${local.place.region}:${local.place.account}:domain/${var.name}/*"
     }]
   })
 }

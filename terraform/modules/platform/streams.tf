@@ -18,7 +18,7 @@ resource "aws_msk_cluster" "this" {
   kafka_version          = "3.8.x"
   number_of_broker_nodes = 3
   enhanced_monitoring    = "PER_BROKER"
-  tags                   = local.tags
+  tags                   = local.place.tags
 
   broker_node_group_info {
     instance_type   = var.kafka.instance_type

@@ -1,3 +1,8 @@
+variable "place" {
+  type        = any
+  description = "Where it lies, whose it is, which cluster: the object of ../place, which checks it."
+}
+
 variable "name" {
   type        = string
   description = "Before every name; such as `mlops-prod`."
@@ -83,91 +88,4 @@ variable "athena_scan_limit_gb" {
   type        = number
   description = "A query that reads more is stopped (GB)."
   default     = 500
-}
-
-variable "env" {
-  type        = string
-  description = "Environment, as in crm.yaml."
-
-  validation {
-    condition     = can(regex("^[a-z][a-z0-9_]{1,15}$", var.env))
-    error_message = "env: 2 to 16 lower-case letters, digits and _."
-  }
-}
-
-variable "allowed_regions" {
-  type        = list(string)
-  description = "Regions that personal data may lie in: those of the European Union."
-  default     = ["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"]
-}
-
-variable "region" {
-  type        = string
-  description = "Region of the provider that this module is given."
-
-  validation {
-    condition     = contains(var.allowed_regions, var.region)
-    error_message = "region: outside the European Union, or not in allowed_regions."
-  }
-}
-
-variable "owner" {
-  type        = string
-  description = "Who answers for the service; a tag."
-
-  validation {
-    condition     = length(trimspace(var.owner)) > 0
-    error_message = "owner: a team or mail address."
-  }
-}
-
-variable "cost_centre" {
-  type        = string
-  description = "Who pays; a tag."
-
-  validation {
-    condition     = length(trimspace(var.cost_centre)) > 0
-    error_message = "cost_centre: may not be empty."
-  }
-}
-
-variable "data_class" {
-  type        = string
-  description = "Of the most sensitive data that lies here; a tag."
-
-  validation {
-    condition     = contains(["public", "internal", "confidential", "personal"], var.data_class)
-    error_message = "data_class: public, internal, confidential or personal."
-  }
-}
-
-variable "bucket_prefix" {
-  type        = string
-  description = "Before the bucket's name, which is unique in all of AWS; such as the company's name."
-}
-
-variable "access_log_bucket" {
-  type        = string
-  description = "Bucket of the same account and region that takes the access logs."
-}
-
-variable "cluster_oidc_provider_arn" {
-  type        = string
-  description = "OIDC provider of the EKS cluster; add-ons take their roles through it (IRSA)."
-
-  validation {
-    condition     = can(regex("^arn:aws:iam::[0-9]{12}:oidc-provider/.+$", var.cluster_oidc_provider_arn))
-    error_message = "cluster_oidc_provider_arn: arn:aws:iam::<account>:oidc-provider/<issuer without https://>."
-  }
-}
-
-variable "cluster_name" {
-  type        = string
-  description = "EKS cluster."
-}
-
-variable "permissions_boundary" {
-  type        = string
-  description = "ARN of the policy that bounds every role here, where the account has one."
-  default     = null
 }

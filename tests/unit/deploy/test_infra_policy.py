@@ -112,7 +112,6 @@ def test_what_holds_data_is_not_replaced_unnoticed() -> None:
 def test_terraform_and_crm_yaml_allow_the_same_regions() -> None:
     from carrental_mlops.assets import asset_dir
 
-    for module in ("model-service", "platform"):
-        text = (asset_dir("terraform") / "modules" / module / "variables.tf").read_text(encoding="utf-8")
-        listed = text.partition('variable "allowed_regions"')[2].partition("default     = ")[2].partition("\n")[0]
-        assert tuple(json.loads(listed)) == REGIONS
+    text = (asset_dir("terraform") / "modules" / "place" / "variables.tf").read_text(encoding="utf-8")
+    listed = text.partition("allowed_regions")[2].partition("[")[2].partition("]")[0]
+    assert tuple(json.loads(f"[{listed}]")) == REGIONS

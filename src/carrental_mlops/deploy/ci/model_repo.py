@@ -126,8 +126,8 @@ _SHIPPED = (
     Job(
         name="build",
         stage="image",
-        about="Code, environment and the champion in one image, signed where cosign is",
-        script=(_LOGIN, "crm image build --env staging --push --json > .crm/ci/build/image.json"),
+        about="Code, environment and the champion in one image, signed where cosign is; its Debian packages scanned",
+        script=(_LOGIN, "crm image build --env staging --push --json > .crm/ci/build/image.json", "crm image scan"),
         on=("main", "nightly"),
         wants=_REGISTRY,
         needs=(*_CHECKED, "scan", "retrain"),
@@ -222,6 +222,7 @@ MODEL_REPO = Pipeline(
         "AWS_DEFAULT_REGION",
         "CRM_CLUSTER_PROD",
         "CRM_CLUSTER_STAGING",
+        "CRM_DEBIAN_SECURITY",
         "CRM_SAMPLE",
         "CRM_STAGING_URL",
         "PIP_INDEX_URL",

@@ -22,7 +22,7 @@ from carrental_mlops.integrations.code_version import code_tags
 from carrental_mlops.serving.load import Bundle
 
 FOLDER = Path(".crm") / "images"
-"""One folder an image, relative to the repo: what it is, its parts, how it was made; the image itself if not pushed."""
+"""One folder an image, relative to the repo: what it is, its parts, how it was made, the image itself."""
 RECORD = "image.json"
 
 

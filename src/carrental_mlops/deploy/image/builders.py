@@ -30,7 +30,7 @@ class Order:
     tag: str
     push: bool
     kept: Path
-    """Folder that gets the image, as an OCI layout or archive, where it is not pushed."""
+    """Folder that gets the image, as an OCI layout or archive, pushed or not: `crm image scan` reads it."""
     labels: Mapping[str, str] = field(default_factory=dict)
     build_args: Mapping[str, str] = field(default_factory=dict)
     wheel: Path | None = None
@@ -70,13 +70,13 @@ class Buildah:
     name = "buildah"
 
     def commands(self, order: Order, scratch: Path) -> list[list[str]]:
-        """Build, then copy to the registry or into an OCI layout."""
+        """Build, then copy into an OCI layout and to the registry."""
         made = ["buildah", "bud", "--format", "oci", "--timestamp", "0", "--no-cache", "--tag", order.name]
         made += ["--file", str(order.context / order.container_file), *order.options(), str(order.context)]
-        target = f"docker://{order.name}" if order.push else f"oci:{order.kept / 'oci'}:{order.tag}"
         copied = ["buildah", "push", "--digestfile", str(scratch / "digest")]
+        kept = [*copied, order.name, f"oci:{order.kept / 'oci'}:{order.tag}"]
         plain = ["--tls-verify=false"] if order.loopback else []
-        return [made, [*copied, *plain, order.name, target]]
+        return [made, kept, *([[*copied, *plain, order.name, f"docker://{order.name}"]] if order.push else [])]
 
     def digest(self, scratch: Path) -> str:
         """As buildah's digest file has it."""
@@ -90,12 +90,12 @@ class Docker:
 
     def commands(self, order: Order, scratch: Path) -> list[list[str]]:
         """One command that builds and exports."""
-        exported = (
-            f"type=image,name={order.name},push=true" if order.push else f"type=oci,dest={order.kept / 'oci.tar'}"
-        )
+        exports = [f"type=oci,dest={order.kept / 'oci.tar'}"]
+        exports += [f"type=image,name={order.name},push=true"] if order.push else []
         made = ["docker", "buildx", "build", "--provenance=false", "--sbom=false", "--no-cache"]
         made += ["--build-arg", "SOURCE_DATE_EPOCH=0", "--metadata-file", str(scratch / "told.json")]
-        made += ["--output", f"{exported},rewrite-timestamp=true", "--tag", order.name]
+        made += [word for export in exports for word in ("--output", f"{export},rewrite-timestamp=true")]
+        made += ["--tag", order.name]
         return [[*made, "--file", str(order.context / order.container_file), *order.options(), str(order.context)]]
 
     def digest(self, scratch: Path) -> str:
@@ -109,10 +109,9 @@ class Kaniko:
     name = "kaniko"
 
     def commands(self, order: Order, scratch: Path) -> list[list[str]]:
-        """One command that builds and pushes, or writes an archive."""
-        where = ["--destination", order.name] + (
-            [] if order.push else ["--no-push", "--tar-path", f"{order.kept}/image.tar"]
-        )
+        """One command that builds, writes an archive and pushes."""
+        where = ["--destination", order.name, "--tar-path", f"{order.kept}/image.tar"]
+        where += [] if order.push else ["--no-push"]
         made = [_KANIKO, "--context", f"dir://{order.context}", "--dockerfile", order.container_file, "--reproducible"]
         plain = ["--insecure"] if order.loopback else []
         return [[*made, "--digest-file", str(scratch / "digest"), *plain, *where, *order.options()]]

@@ -185,7 +185,7 @@ class Infra:
                 shutil.rmtree(modules, ignore_errors=True)
                 shutil.copytree(shipped, modules)
         with whole_file(self._terraform.variables) as draft:
-            draft.write_text(json.dumps(variables, indent=2) + "\n", encoding="utf-8")
+            draft.write_text(json.dumps({"crm": variables}, indent=2) + "\n", encoding="utf-8")
         self._terraform.init(backend_of(self.config, self.env))
 
     def _record(self, shown: Mapping[str, Any], variables: Mapping[str, Any], destroy: bool) -> PlanRecord:

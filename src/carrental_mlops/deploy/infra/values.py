@@ -12,7 +12,7 @@ _NEEDED = ("state_bucket", "access_log_bucket", "bucket_prefix", "cluster", "clu
 
 
 def variables_of(config: RepoConfig, env: str) -> dict[str, Any]:
-    """Variables of `deploy/terraform/variables.tf` for `env`; `config` is that of `env`.
+    """Terraform's variable `crm` for `env`, of `modules/place` and `modules/model-service`; `config` is that of `env`.
 
     Raises:
         ConfigError: `env` is the first environment, which has no infrastructure, or something is not said.
@@ -20,7 +20,7 @@ def variables_of(config: RepoConfig, env: str) -> dict[str, Any]:
     hold(config, env)
     deploy, infra = config.deploy, config.deploy.infra
     return {
-        "service": config.service,
+        "name": config.service,
         "env": env,
         "tier": config.tier,
         "owner": config.owner,

