@@ -156,3 +156,21 @@ def test_a_canary_goes_though_the_journal_cannot_be_written(machines: Machines) 
     with pytest.raises(PlatformError):
         rollout._finish(stand)
     assert machines.weight() == 0
+
+
+def test_somebody_who_stops_it_is_told_that_nobody_watches_the_canary(machines: Machines) -> None:
+    machines.left_by_a()
+    told: list[str] = []
+
+    def say(text: str) -> None:
+        told.append(text)
+        if len(told) == 2:
+            raise KeyboardInterrupt
+
+    rollout = machines.rollout("a")
+    rollout.say = say
+    with pytest.raises(KeyboardInterrupt):
+        rollout.run("prod-7", "ann")
+    assert "prod-7 keeps 25 % and nobody watches it" in told[-1] and "--abort" in told[-1]
+    assert machines.weight() == 25
+    assert machines.stands("b").open() is not None

@@ -99,6 +99,10 @@ class Rollout:
                     self._step(stand)
                 except TakenOver:
                     raise
+                except KeyboardInterrupt:
+                    kept = f"{release} keeps {stand.weight} % and nobody watches it"
+                    self.say(f"{kept}: the same command goes on, crm promote --abort takes it back")
+                    raise
                 except CrmError as error:  # whatever it was: a canary that nobody watches must not stay
                     self._back(stand, (f"the step could not be taken: {error.what}",))
             return self._finish(stand)
