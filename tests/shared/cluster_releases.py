@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from batch_jobs import IMAGE
 from releases import release
+from rendered_repos import EXECUTOR
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import Platform, Rollout, Shape
@@ -55,6 +56,7 @@ class Case:
             f"deploy.platform={self.platform}",
             f"deploy.shape={self.shape}",
             f"deploy.nodes={_NODES[self.shape]}",
+            f"deploy.orchestrator_image={EXECUTOR}",
             f"deploy.rollout.kind={self.rollout}",
             f"deploy.serverless={str(self.serverless).lower()}",
             f"deploy.namespace={namespace}",

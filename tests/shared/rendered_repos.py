@@ -20,6 +20,9 @@ OLD, NEW = (
 )
 
 
+EXECUTOR = f"registry.example.com/seldon-core-executor@sha256:{'e' * 64}"
+
+
 def node(name: str, kind: str, uses: str, **settings: Any) -> dict[str, Any]:
     """A node of `deploy.nodes`."""
     return {"name": name, "kind": kind, "uses": f"carrental_mlops.serving.nodes:{uses}", "settings": settings}
@@ -37,7 +40,8 @@ NODES: Mapping[str, list[dict[str, Any]]] = {
 
 
 def config_of(env: str = "prod", serving: Mapping[str, Any] | None = None, **deploy: Any) -> RepoConfig:
-    """The example's configuration in `env` with another `deploy` section."""
+    """The example's configuration in `env` with another `deploy` section, and an orchestrator for its graph."""
+    deploy = {"orchestrator_image": EXECUTOR, **deploy}
     value = {**load(EXAMPLE, env).value, **(OUTSIDE if "batch" in deploy else {})}
     return RepoConfig.model_validate({**value, "serving": serving or {}, "deploy": deploy})
 

@@ -35,7 +35,7 @@ crm.carrental/part: {{ .part }}
 
 {{/* Whether Seldon's orchestrator stands before the model: "true" or nothing. */}}
 {{- define "ms.engine" -}}
-{{- if .Values.graph.children }}true{{ end -}}
+{{- if .Values.orchestrator }}true{{ end -}}
 {{- end }}
 
 {{/* The Deployment that the operator makes of a track. Takes: root, track. */}}

@@ -131,6 +131,9 @@ predictor (KServe: where the model is). */}}
     {{- include "ms.containerSecurity" . | nindent 4 }}
   volumeMounts:
     {{- include "ms.mounts" .root | nindent 4 }}
+    {{- if .node.disk }}
+    - {name: disk-{{ .node.name }}, mountPath: /app/.crm/nodes/{{ .node.name }}}
+    {{- end }}
 {{- end }}
 
 {{/* Sends the audit on; its last turn comes when the server has closed its file. Takes: root, track. */}}
@@ -197,6 +200,16 @@ predictor (KServe: where the model is). */}}
     readOnly: true
     volumeAttributes:
       secretProviderClass: {{ .Values.secrets.store }}
+{{- end }}
+{{- end }}
+
+{{/* Disks of nodes in one pod. Takes: root, nodes. */}}
+{{- define "ms.disks" -}}
+{{- range .nodes }}
+{{- if .disk }}
+- name: disk-{{ .name }}
+  persistentVolumeClaim: {claimName: {{ $.root.Values.service }}-{{ .name }}}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -241,6 +241,8 @@ class Deploy(Frozen):
     shape: Shape = "single"
     nodes: tuple[Node, ...] = ()
     """Further nodes of the graph, as `shape` needs them, and detectors."""
+    orchestrator_image: str | None = Field(default=None, pattern=r"^[a-z0-9./:_-]+@sha256:[0-9a-f]{64}$")
+    """Seldon's executor by digest, which calls the nodes of a graph in their order; a single model needs none."""
     batch: Batch | None = None
     """The batch job beside the service; unset: none."""
     rollout: RolloutPlan = RolloutPlan()

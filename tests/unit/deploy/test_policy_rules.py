@@ -106,4 +106,5 @@ def test_the_error_names_object_container_and_what_is_wrong(sound: Objects) -> N
     container(objects).pop("livenessProbe")
     with pytest.raises(ConfigError) as caught:
         hold(objects)
-    assert "SeldonDeployment/fraud-payments canary container second: no livenessProbe (probes)" in str(caught.value)
+    place = "SeldonDeployment/fraud-payments canary container seldon-container-engine"
+    assert f"{place}: no livenessProbe (probes)" in str(caught.value)

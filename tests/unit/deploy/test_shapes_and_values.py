@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from typing import Any
 
 import pytest
-from rendered_repos import NEW, NODES, OLD, config_of, node, with_everything
+from rendered_repos import EXECUTOR, NEW, NODES, OLD, config_of, node, with_everything
 
 from carrental_mlops.deploy.manifests import helm
 from carrental_mlops.deploy.manifests.network import egress_of
@@ -103,6 +105,31 @@ def test_each_shape_has_its_graph_with_a_container_for_each_unit(shape: str, gra
     ports = [port["containerPort"] for one in containers.values() for port in one["ports"]]
     assert len(ports) == len(set(ports)), "containers of one pod share its ports"
     assert (predictor.get("annotations") == {"seldon.io/no-engine": "true"}) == (shape == "single")
+
+
+def test_a_graph_on_seldon_brings_its_own_restricted_orchestrator_that_knows_where_each_node_answers() -> None:
+    (made,) = objects_of("SeldonDeployment", shape="ensemble", nodes=NODES["ensemble"])
+    (predictor,) = made["spec"]["predictors"]
+    containers = {one["name"]: one for one in predictor["componentSpecs"][0]["spec"]["containers"]}
+    engine = containers["seldon-container-engine"]
+    assert engine["image"] == EXECUTOR
+    assert engine["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert predictor["labels"]["seldon-app"] == "fraud-payments-champion", "what the predictor's Service selects"
+    [told] = [one["value"] for one in engine["env"] if one["name"] == "ENGINE_PREDICTOR"]
+
+    def endpoints(unit: dict[str, Any]) -> dict[str, Any]:
+        found = {unit["name"]: (unit["endpoint"]["service_host"], unit["endpoint"]["httpPort"])}
+        return found | {name: one for child in unit["children"] for name, one in endpoints(child).items()}
+
+    ports = {name: one["ports"][0]["containerPort"] for name, one in containers.items() if one is not engine}
+    assert endpoints(json.loads(base64.b64decode(told))["graph"]) == {n: ("localhost", p) for n, p in ports.items()}
+
+
+def test_a_graph_on_seldon_without_an_orchestrator_is_refused_and_on_kserve_needs_none() -> None:
+    graph: dict[str, Any] = {"shape": "transformer", "nodes": NODES["transformer"], "orchestrator_image": None}
+    with pytest.raises(ConfigError, match=r"deploy\.orchestrator_image to Seldon's executor by digest"):
+        values_of(config_of(**graph), "prod", NEW)
+    assert values_of(config_of(platform="kserve", **graph), "prod", NEW).orchestrator is None
 
 
 def test_a_canary_starts_with_the_first_step_and_takes_the_weight_it_is_given() -> None:
@@ -273,6 +300,37 @@ def test_a_detector_is_a_deployment_that_no_request_passes() -> None:
     (main,) = [one for one in rendered.objects if one["kind"] == "SeldonDeployment"]
     assert "drift" not in str(main["spec"]["predictors"][0]["graph"])
     assert "logger" not in str(main)
+
+
+def test_what_a_detector_learnt_outlives_its_pod_and_one_pod_at_a_time_writes_it() -> None:
+    for platform in ("seldon", "kserve"):
+        rendered = render(with_everything(platform=platform), "prod", NEW, OLD)
+        (claim,) = [one for one in rendered.objects if one["kind"] == "PersistentVolumeClaim"]
+        assert (claim["metadata"]["name"], claim["spec"]["accessModes"]) == ("fraud-payments-drift", ["ReadWriteOnce"])
+        assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+        assert "crm.carrental/release" not in claim["metadata"]["labels"], "a release changes nothing of it"
+        (made,) = [one for one in rendered.objects if one["kind"] == "Deployment"]
+        assert (made["spec"]["replicas"], made["spec"]["strategy"]) == (1, {"type": "Recreate"})
+        pod = made["spec"]["template"]["spec"]
+        assert {"name": "disk-drift", "mountPath": "/app/.crm/nodes/drift"} in pod["containers"][0]["volumeMounts"]
+        assert {"name": "disk-drift", "persistentVolumeClaim": {"claimName": "fraud-payments-drift"}} in pod["volumes"]
+
+
+def test_all_pods_and_tracks_of_a_bandit_share_its_disk_which_must_allow_many_writers() -> None:
+    bandit, second = NODES["router"]
+    shared = [{**bandit, "disk": {"storage_class": "efs", "gb": 2}}, second]
+    rendered = render(config_of(shape="router", nodes=shared, rollout={"kind": "canary"}), "prod", NEW, OLD)
+    (claim,) = [one for one in rendered.objects if one["kind"] == "PersistentVolumeClaim"]
+    assert claim["spec"]["accessModes"] == ["ReadWriteMany"] and claim["spec"]["storageClassName"] == "efs"
+    for pod in pods_of(rendered.objects):
+        containers = {one["name"]: one for one in pod.spec["containers"]}
+        mounts = {name: [m["mountPath"] for m in one.get("volumeMounts", ())] for name, one in containers.items()}
+        assert [name for name, paths in mounts.items() if "/app/.crm/nodes/bandit" in paths] == ["bandit"]
+        assert {"name": "disk-bandit", "persistentVolumeClaim": {"claimName": "fraud-payments-bandit"}} in pod.spec[
+            "volumes"
+        ]
+    with pytest.raises(ConfigError, match="ReadWriteMany"):
+        render(config_of(shape="router", nodes=[{**bandit, "disk": {}}, second]), "prod", NEW)
 
 
 def test_prometheus_finds_every_pod_and_its_track() -> None:

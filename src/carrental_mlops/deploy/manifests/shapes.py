@@ -16,7 +16,9 @@ from carrental_mlops.deploy.manifests.labels import BATCH, TRACKS
 from carrental_mlops.errors import ConfigError
 
 UnitType = Literal["MODEL", "TRANSFORMER", "COMBINER", "ROUTER"]
-APART = ("outlier_detector", "drift_detector", "explainer")
+DETECTORS = ("outlier_detector", "drift_detector")
+"""Kinds that would take the next rows for usual ones, had they forgotten the first."""
+APART = (*DETECTORS, "explainer")
 """Kinds of nodes that no request passes: each a Deployment of its own, in any shape."""
 _RESERVED = frozenset({"app", "audit-ship", "seldon-container-engine", "kserve-container", "queue-proxy", "http",
                        "metrics", BATCH, *TRACKS})  # fmt: skip
@@ -115,6 +117,11 @@ def _combinations(deploy: Deploy) -> Iterable[tuple[bool, str, str, str]]:
          "Knative scales its revisions itself", "set deploy.autoscale.by: hpa"),
         (deploy.serverless and scale.p99_ms is not None, "scaling by p99 in serverless mode",
          "Knative scales by CPU or requests a second", "set deploy.autoscale.p99_ms: null and rps or cpu_percent"),
+        (deploy.platform == "seldon" and deploy.shape != "single" and deploy.orchestrator_image is None,
+         f"shape {deploy.shape} on seldon without an orchestrator",
+         "pods are restricted, and the orchestrator that Seldon's operator adds by itself keeps its capabilities",
+         "set deploy.orchestrator_image to Seldon's executor by digest (REGISTRY/seldon-core-executor@sha256:…), or "
+         "deploy.shape: single"),
         (deploy.platform == "kserve" and _count(deploy, "transformer") > 1, "several transformers on kserve",
          "an InferenceService has one", "join them in one class, or set deploy.platform: seldon"),
     )  # fmt: skip
@@ -141,6 +148,11 @@ def check_nodes(deploy: Deploy, service: str) -> None:
             wanted = str(least) if least == most else f"{least} to {most}"
             raise ConfigError(f"deploy.nodes: shape {deploy.shape} wants {wanted} of kind {kind}, found {count}",
                               f"add or remove nodes with `kind: {kind}`")  # fmt: skip
+    for node in deploy.nodes:
+        if node.kind not in APART and node.disk and node.disk.storage_class is None:
+            raise ConfigError(f"deploy.nodes: the disk of `{node.name}` is written by every pod of the model at once, "
+                              "which a cluster's default storage class hardly offers",
+                              "name one with ReadWriteMany: disk: {storage_class: efs}")  # fmt: skip
     names = Counter([service, *(node.name for node in deploy.nodes)])
     for name, count in names.items():
         if count > 1 or (name in _RESERVED and name != service):

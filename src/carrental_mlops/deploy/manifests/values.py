@@ -11,13 +11,24 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Platform, Resources, Rollout, Route, Secrets
+from carrental_mlops.config.deploy import (
+    Autoscale,
+    Deploy,
+    Disk,
+    Name,
+    Percent,
+    Platform,
+    Resources,
+    Rollout,
+    Route,
+    Secrets,
+)
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.manifests.batch import BatchValues, batch_of
 from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW, TrackName
 from carrental_mlops.deploy.manifests.network import REDIS_SECRET, Egress, egress_of
-from carrental_mlops.deploy.manifests.shapes import APART, Unit, check_supported, graph_of
+from carrental_mlops.deploy.manifests.shapes import APART, DETECTORS, Unit, check_supported, graph_of
 from carrental_mlops.deploy.observe.dashboard import dashboard_of
 from carrental_mlops.deploy.observe.rules import rules_of
 from carrental_mlops.deploy.releases.release import Release
@@ -57,6 +68,8 @@ class NodeValues(Frozen):
     resources: Resources
     apart: bool
     """Whether it is a Deployment of its own, that no request passes."""
+    disk: Disk | None
+    """What it has learnt lies there; None: in its pod."""
 
 
 class AuditValues(Frozen):
@@ -94,6 +107,8 @@ class Values(Frozen):
     header: str | None
     """Requests whose header of this name is `new` go to the second track."""
     graph: Unit
+    orchestrator: str | None = None
+    """Image of what calls the nodes of a graph on Seldon; where it has one node, or on KServe: none."""
     nodes: tuple[NodeValues, ...]
     batch: BatchValues | None
     """The CronJob beside the service."""
@@ -148,6 +163,7 @@ def values_of(
         rollout=deploy.rollout.kind,
         header=deploy.rollout.header,
         graph=graph_of(deploy, config.service),
+        orchestrator=deploy.orchestrator_image if deploy.platform == "seldon" and deploy.shape != "single" else None,
         nodes=_nodes(deploy),
         batch=batch_of(config, env),
         resources=deploy.resources,
@@ -241,7 +257,10 @@ def _nodes(deploy: Deploy) -> tuple[NodeValues, ...]:
         apart = node.kind in APART
         alone = apart or deploy.platform == "kserve"
         port = HTTP_PORT if alone else FIRST_NODE_PORT + n
-        found.append(NodeValues(name=node.name, kind=node.kind, port=port, resources=node.resources, apart=apart))
+        disk = node.disk or (Disk() if node.kind in DETECTORS else None)
+        found.append(
+            NodeValues(name=node.name, kind=node.kind, port=port, resources=node.resources, apart=apart, disk=disk)
+        )
     return tuple(found)
 
 
