@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aws_emulated import client, emulated_aws, repo_for, terraform_or_skip
+import yaml
+from aws_emulated import ACCOUNT, client, emulated_aws, repo_for, terraform_or_skip
+from token_subjects import ISSUER, github_token, gitlab_token, jobs, takes
+
+from carrental_mlops.deploy.infra.subjects import GITLAB_COMPONENTS, subjects_of
 
 pytestmark = pytest.mark.e2e
 
@@ -94,6 +98,35 @@ def test_an_apply_that_is_killed_is_reported_and_mended_by_the_next_plan(tmp_pat
     _crm(root, aws, "apply", "--json")
     again, _ = _crm(root, aws, "plan", "--json")
     assert again["changes"] == [] and again["cut_off"] is None
+
+
+@pytest.mark.parametrize("ci", ["gitlab", "github"])
+def test_the_jobs_of_each_ci_take_their_roles_by_the_policies_that_are_planned(
+    ci: str, tmp_path: Path, aws: dict[str, str]
+) -> None:
+    root = repo_for(aws, tmp_path)
+    overlay = root / "config" / "staging.yaml"
+    given = yaml.safe_load(overlay.read_text())
+    subjects = subjects_of(ci, "ds/fraud-payments").model_dump(mode="json")  # type: ignore[arg-type]
+    issuer = f"arn:aws:iam::{ACCOUNT}:oidc-provider/{ISSUER[ci]}"
+    given["deploy"]["infra"] |= {"ci_subjects": subjects, "ci_oidc_provider_arn": issuer}
+    overlay.write_text(yaml.safe_dump(given))
+    planned, _ = _crm(root, aws, "plan", "--json")
+    assert planned["refused"] == []
+    folder = root / ".crm" / "terraform" / "staging"
+    shown = subprocess.run(
+        [terraform_or_skip(), f"-chdir={root / 'deploy' / 'terraform'}", "show", "-json", str(folder / "plan")],
+        env={**os.environ, **aws, "TF_DATA_DIR": str(folder / "data")}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    changed = [
+        one["change"]["after"] for one in json.loads(shown.stdout)["resource_changes"] if ".ci[" in one["address"]
+    ]
+    policies = {one["tags"]["role"]: one["assume_role_policy"] for one in changed if "assume_role_policy" in one}
+    known = jobs(ci)
+    for name, (role, environment) in known.items():
+        told = gitlab_token(environment, components=GITLAB_COMPONENTS) if ci == "gitlab" else github_token(environment)
+        may = {one for one in policies if takes(told, policies[one])}
+        assert role in may and ("approver" in may) is (name == "approve"), (name, may)
 
 
 def _until(met: Any, process: subprocess.Popen[bytes] | None) -> None:

@@ -1,8 +1,8 @@
-"""`crm infra`: plan, apply, destroy, unlock, cost."""
+"""`crm infra`: plan, apply, destroy, unlock, cost, subjects."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -106,6 +106,29 @@ def cost(env: Env, sets: Sets = None, as_json: Json = False, repo: Repo = None) 
     show_table(("what", "how much", "least USD", "most USD"), [*rows, ("total", "", *found.totals())])
     for note in found.notes:
         typer.echo(note)
+
+
+@app.command(epilog="Example: crm infra subjects --ci gitlab --project ds/fraud-payments")
+def subjects(
+    project: Annotated[str, typer.Option(help="group/project; where GitHub names it by ids, owner@id/repository@id.")],
+    ci: Annotated[Literal["gitlab", "github"], typer.Option(help="Whose tokens the jobs have.")] = "gitlab",
+    branch: Annotated[str, typer.Option(help="That is released from.")] = "main",
+    as_json: Json = False,
+) -> None:
+    """Print `deploy.infra.ci_subjects`: which jobs of the pipeline may take which IAM role."""
+    import yaml
+
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.deploy.infra.subjects import GITLAB_COMPONENTS, subjects_of
+
+    told = {"deploy": {"infra": {"ci_subjects": subjects_of(ci, project, branch).model_dump(mode="json")}}}
+    show_json(told) if as_json else typer.echo(yaml.safe_dump(told, sort_keys=False, width=200), nl=False)
+    hints = {
+        "gitlab": f"set the project's ci_id_token_sub_claim_components to {', '.join(GITLAB_COMPONENTS)} (GitLab 18.7"
+        " or later), and protect the environments approval, staging and prod",
+        "github": "protect the environments approval and prod; repositories since July 2026: owner@id/repository@id",
+    }
+    typer.echo(hints[ci], err=True)
 
 
 def _infra(env: str, sets: list[str] | None, repo: Repo) -> Infra:

@@ -2,7 +2,8 @@
 #   terraform init -backend-config=staging.s3.tfbackend && terraform plan -var-file=staging.tfvars
 
 locals {
-  arn = "arn:aws:iam::${var.account}:"
+  arn  = "arn:aws:iam::${var.account}:"
+  main = "project_path:ds/fraud-payments:ref_type:branch:ref:main"
 
   place = {
     env                       = var.env
@@ -63,11 +64,11 @@ module "fraud_payments" {
     minimum_pods         = 2
 
     ci_subjects = {
-      # Of GitLab, where sub holds the environment's tier too; `crm infra subjects` writes them for each CI.
+      # Of GitLab; `crm infra subjects` writes them for each CI.
       reader   = ["project_path:ds/fraud-payments:*"]
-      trainer  = ["project_path:ds/fraud-payments:ref_type:branch:ref:main"]
-      approver = ["project_path:ds/fraud-payments:ref_type:branch:ref:main:deployment_tier:other:environment_protected:true"]
-      deployer = ["project_path:ds/fraud-payments:ref_type:branch:ref:main"]
+      trainer  = [local.main]
+      approver = ["${local.main}:deployment_tier:other:environment_protected:true"]
+      deployer = [local.main, "${local.main}:deployment_tier:staging:environment_protected:true", "${local.main}:deployment_tier:production:environment_protected:true"]
     }
   }
 }

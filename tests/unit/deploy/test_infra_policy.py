@@ -87,6 +87,16 @@ def test_a_subject_that_may_train_and_approve_is_found() -> None:
     assert "separation" in _rules(plan)
 
 
+def test_a_trainer_s_pattern_that_lets_the_approver_in_is_found() -> None:
+    plan = copy.deepcopy(PLAN)
+    roles = [one["change"]["after"] for one in plan["resource_changes"] if one["type"] == "aws_iam_role"]
+    trainer = next(after for after in roles if after["name"].endswith("-trainer"))
+    trainer["assume_role_policy"] = trainer["assume_role_policy"].replace(
+        "fraud-payments:ref_type:branch:ref:main", "*"
+    )
+    assert next(f.object for f in check_plan(plan) if f.rule == "separation") == "project_path:ds/*"
+
+
 def test_a_policy_that_the_plan_does_not_show_is_found() -> None:
     plan = copy.deepcopy(PLAN)
     change = next(one for one in plan["resource_changes"] if one["type"] == "aws_iam_role_policy")["change"]

@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, get_args
 
 from carrental_mlops.config.deploy import Aws
@@ -187,8 +188,13 @@ def _apart(found: Sequence[Planned]) -> Iterator[Finding]:
     both = writes["models"] & writes["approvals"]
     yield from (Finding("separation", role, "writes models and approvals") for role in sorted(both))
     subjects = {folder: _subjects(found, roles) for folder, roles in writes.items()}
-    for subject in sorted(subjects["models"] & subjects["approvals"]):
+    for subject in sorted({a for a in subjects["models"] for b in subjects["approvals"] if _overlap(a, b)}):
         yield Finding("separation", subject, "may take the role that trains and the one that approves")
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether a pattern of StringLike lets in what the other names."""
+    return fnmatchcase(one, other) or fnmatchcase(other, one)
 
 
 def _writers(found: Sequence[Planned], folder: str) -> set[str]:
