@@ -126,18 +126,23 @@ def client(env: dict[str, str], service: str) -> Any:
     )
 
 
-def repo_for(env: dict[str, str], folder: Path) -> Path:
-    """A fresh model repo with staging set up, and the two buckets that the account has."""
+def prepare(env: dict[str, str], root: Path) -> None:
+    """The two buckets that the account has, and the emulator's quirks in the repo at `root`."""
     s3 = client(env, "s3")
     for name in ("carrental-staging-terraform-state", "carrental-staging-access-logs"):
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_policy(Bucket="carrental-staging-access-logs", Policy=json.dumps(_LOG_POLICY))
+    (root / "deploy" / "terraform" / "emulator_override.tf").write_text(_OVERRIDE)
+
+
+def repo_for(env: dict[str, str], folder: Path) -> Path:
+    """A fresh model repo with staging set up, in an account that is prepared."""
     root = new_repo("fraud-realtime", {}, folder).path
     overlay = root / "config" / "staging.yaml"
     given = yaml.safe_load(overlay.read_text())
     given["deploy"] |= yaml.safe_load(OVERLAY)["deploy"]
     overlay.write_text(yaml.safe_dump(given, sort_keys=False))
-    (root / "deploy" / "terraform" / "emulator_override.tf").write_text(_OVERRIDE)
+    prepare(env, root)
     return root
 
 
