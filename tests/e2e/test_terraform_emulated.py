@@ -115,7 +115,7 @@ def test_the_jobs_of_each_ci_take_their_roles_by_the_policies_that_are_planned(
     assert planned["refused"] == []
     folder = root / ".crm" / "terraform" / "staging"
     shown = subprocess.run(
-        [terraform_or_skip(), f"-chdir={root / 'deploy' / 'terraform'}", "show", "-json", str(folder / "plan")],
+        [terraform_or_skip(), f"-chdir={root / 'deploy' / 'terraform'}", "show", "-json", str(folder / "plan.tfplan")],
         env={**os.environ, **aws, "TF_DATA_DIR": str(folder / "data")}, capture_output=True, text=True, check=True,
     )  # fmt: skip
     changed = [
