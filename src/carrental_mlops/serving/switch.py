@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from prometheus_client import Gauge
 
 from carrental_mlops.core.arrays import Floats
 from carrental_mlops.serving.endpoint import Endpoint, Identity, Made, Stored
@@ -136,13 +135,9 @@ class Switchboard:
 
     def __init__(self, file: Path, metrics: Metrics, previous: Previous | None = None) -> None:
         self._file, self._previous = file, previous
-        self._gauge, self._broken = (
-            Gauge(name, text, labels, registry=metrics.registry, multiprocess_mode="livemax")
-            for name, text, labels in (
-                ("crm_switched", "Whether something else than the model answers", ("model", "version", "to")),
-                ("crm_switch_broken", "Whether the switch file cannot be read", ("model", "version")),
-            )
-        )
+        told = "Whether something else than the model answers"
+        self._gauge = metrics.gauge("crm_switched", told, "livemax", "to")
+        self._broken = metrics.gauge("crm_switch_broken", "Whether the switch file cannot be read", "livemax")
         self._raw: bytes | OSError | None = None
         self._order: Order | None = None
         self._applied: Order | None = None

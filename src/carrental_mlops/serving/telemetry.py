@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,9 +57,7 @@ class Metrics:
         def counter(name: str, text: str) -> Counter:
             return Counter(name, text, names, registry=registry).labels(**labels)
 
-        info = Gauge(
-            "crm_model_info", "Which model answers", (*names, "digest"), registry=registry, multiprocess_mode="max"
-        )
+        info = self.gauge("crm_model_info", "Which model answers", "max", "digest")
         info.labels(**labels, digest=digest).set(1)
         if registered_at is not None:
             self._gauge("crm_model_registered_timestamp_seconds", "When the model was registered", "max").set(
@@ -107,9 +105,13 @@ class Metrics:
         self.audit_free = self._gauge("crm_audit_free_ratio", "Free share of the audit's disk", "livemin")
         self.audit_free.set(1)
 
+    def gauge(self, name: str, text: str, mode: Literal["max", "livemax", "livemin"], *labels: str) -> Gauge:
+        """A gauge of this worker with the labels `model`, `version` and `labels`; `mode` joins the workers' values."""
+        known: Any = mode if mode in Gauge._MULTIPROC_MODES else mode.removeprefix("live")  # Seldon's wrapper: 0.8
+        return Gauge(name, text, ("model", "version", *labels), registry=self.registry, multiprocess_mode=known)
+
     def _gauge(self, name: str, text: str, mode: Literal["max", "livemax", "livemin"]) -> Gauge:
-        gauge = Gauge(name, text, ("model", "version"), registry=self.registry, multiprocess_mode=mode)
-        return gauge.labels(**self._labels)
+        return self.gauge(name, text, mode).labels(**self._labels)
 
     def answered(self, code: int, seconds: float) -> None:
         """Count one request."""
