@@ -1,0 +1,24 @@
+"""Which findings block, by the tier of the service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from carrental_mlops.governance.finding import Finding, Severity
+
+_ALL = frozenset("12345678")
+BLOCKS: Mapping[int, Mapping[Severity, frozenset[str]]] = {
+    1: {Severity.ERROR: _ALL, Severity.WARNING: _ALL},
+    2: {Severity.ERROR: _ALL},
+    3: {Severity.ERROR: frozenset("1236")},
+}
+"""Tier to severity to the families, first digits of codes, of which it blocks."""
+
+
+def blocks(finding: Finding, tier: int) -> bool:
+    """Whether `finding` blocks a service of `tier`: 1 takes money or decides about people, 3 is internal.
+
+    An unknown tier is held as tier 1.
+    """
+    families = BLOCKS.get(tier, BLOCKS[1]).get(finding.severity, frozenset())
+    return finding.code.removeprefix("CRM")[:1] in families

@@ -1,0 +1,126 @@
+"""Who answers for a finding that stands: config/waivers.yaml."""
+
+from __future__ import annotations
+
+import datetime
+import fnmatch
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, TypeAdapter, ValidationError
+
+from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.governance.finding import Finding, Severity
+from carrental_mlops.governance.rule import Code
+from carrental_mlops.governance.view import RepoView
+
+WAIVERS = "config/waivers.yaml"
+LONGEST = datetime.timedelta(days=180)
+"""A waiver that holds for longer is refused."""
+
+BROKEN = Code(
+    "CRM105", Severity.ERROR, "the waivers cannot be read",
+    "None of them counts: a waiver that nobody can read is no answer.",
+    "Each entry has `code`, `person`, `reason` (10 letters at least), `until` (a date, 180 days ahead at most), "
+    "and may have `path`.",
+)  # fmt: skip
+EXPIRED = Code(
+    "CRM106", Severity.ERROR, "a waiver has expired",
+    "Its finding counts again; what was put up with for a while was not mended.",
+    "Mend what it waived and remove the entry, or let a person answer for it again.",
+)  # fmt: skip
+UNUSED = Code(
+    "CRM107", Severity.NOTE, "a waiver waives nothing",
+    "What is no longer found would be let through unseen if it came back.",
+    "Remove the entry.",
+)  # fmt: skip
+CODES = (BROKEN, EXPIRED, UNUSED)
+
+
+class Waiver(Frozen):
+    """A person's word for findings of one code."""
+
+    code: Annotated[str, Field(pattern=r"^CRM[1-8][0-9]{2}$")]
+    person: str = Field(min_length=3)
+    """Who answers for it: a person, not a team."""
+    reason: str = Field(min_length=10)
+    until: datetime.date
+    """The last day on which it holds."""
+    path: str = "*"
+    """Of the findings that it waives, `*` and `?` for what may be there; unset: any."""
+
+    def covers(self, finding: Finding) -> bool:
+        """Whether it speaks of `finding`; what is wrong with waivers themselves cannot be waived."""
+        own = finding.code in {code.number for code in CODES}
+        return finding.code == self.code and not own and fnmatch.fnmatchcase(finding.path or "", self.path)
+
+
+@dataclass(frozen=True)
+class Sorted:
+    """Findings with the waivers applied."""
+
+    standing: tuple[Finding, ...]
+    waived: tuple[tuple[Finding, Waiver], ...]
+
+
+def apply(view: RepoView, findings: Sequence[Finding], whole: bool) -> Sorted:
+    """Findings that stand, those of the waivers themselves among them, and those that are waived.
+
+    Args:
+        view: the repo.
+        findings: of all rules.
+        whole: whether every rule was asked, so that a waiver without a finding is known to waive nothing.
+    """
+    held, own = read(view)
+    waived = tuple((f, w) for f in findings if (w := next((w for w in held if w.covers(f)), None)) is not None)
+    covered = {id(finding) for finding, _ in waived}
+    used = {id(waiver) for _, waiver in waived}
+    if whole:
+        own += [
+            UNUSED.found(f"nothing is found that the waiver of {w.code} by {w.person} waives", "remove it",
+                         WAIVERS, view.line_of(WAIVERS, w.code))
+            for w in held if id(w) not in used
+        ]  # fmt: skip
+    return Sorted((*(f for f in findings if id(f) not in covered), *own), waived)
+
+
+def read(view: RepoView) -> tuple[list[Waiver], list[Finding]]:
+    """The waivers that hold today, and what is wrong with the file; none holds where it cannot be read."""
+    import yaml
+
+    raw = view.read(WAIVERS)
+    if raw is None:
+        return [], []
+    try:
+        given = TypeAdapter(list[Waiver]).validate_python(yaml.safe_load(raw) or [])
+    except yaml.YAMLError as error:
+        line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
+        said = str(getattr(error, "problem", None) or error)
+        return [], [BROKEN.found(f"not YAML: {said}", "mend the YAML at that line", WAIVERS, line or None)]
+    except ValidationError as error:
+        return [], [_broken(dict(detail)) for detail in error.errors()]
+    wrong = list(_too_long(view, given))
+    past = [one for one in given if one.until < view.today]
+    wrong += [
+        EXPIRED.found(f"the waiver of {one.code} by {one.person} ended on {one.until}: {one.reason}",
+                      "mend what it waived and remove it, or renew `until`", WAIVERS, view.line_of(WAIVERS, one.code))
+        for one in past
+    ]  # fmt: skip
+    latest = view.today + LONGEST
+    return [one for one in given if view.today <= one.until <= latest], wrong
+
+
+def _too_long(view: RepoView, given: Sequence[Waiver]) -> Iterator[Finding]:
+    latest = view.today + LONGEST
+    for one in given:
+        if one.until > latest:
+            what = f"the waiver of {one.code} by {one.person} holds until {one.until}, longer than {LONGEST.days} days"
+            yield BROKEN.found(what, f"let it end by {latest}", WAIVERS, view.line_of(WAIVERS, one.code))
+
+
+def _broken(detail: dict[str, object]) -> Finding:
+    where = ".".join(str(part) for part in detail["loc"])  # type: ignore[attr-defined]
+    unknown = detail["type"] == "extra_forbidden"
+    said = "unknown key" if unknown else str(detail["msg"])
+    return BROKEN.found(f"entry {where or 'list'}: {said}", "an entry has code, person, reason, until, path", WAIVERS)
