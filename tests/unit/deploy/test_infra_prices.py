@@ -52,7 +52,8 @@ def test_further_nodes_of_the_graph_are_counted() -> None:
 
 
 def test_a_price_from_memory_is_marked_until_its_source_was_read() -> None:
-    assert {item.confirmed for item in estimate(_config()).items} == {None}
+    unread = PRICES.model_copy(update={"confirmed": {}})
+    assert {item.confirmed for item in estimate(_config(), unread).items} == {None}
     assert "(* from memory, not confirmed at the source)" in estimate(_config()).notes[0]
     read = PRICES.model_copy(update={"confirmed": {"node_hour": PRICES.as_of}})
     told = {item.what: item.confirmed for item in estimate(_config(), read).items}
