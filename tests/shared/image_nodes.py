@@ -92,7 +92,7 @@ def found(name: str) -> str | None:
 
 @contextmanager
 def registry(folder: Path) -> Iterator[str]:
-    """A registry of images on loopback; its address."""
+    """A registry of images on loopback; its address. What was built for it is forgotten by buildah at the end."""
     address = f"127.0.0.1:{free_port()}"
     (folder / "images").mkdir(parents=True)
     command = [found("crane") or "", "registry", "serve", "--address", address, "--disk", str(folder / "images")]
@@ -107,7 +107,12 @@ def registry(folder: Path) -> Iterator[str]:
         command = [str(found("docker-registry")), "serve", str(folder / "registry.json")]
     with process(folder, "registry", *command):
         answers(f"http://{address}/v2/")
-        yield address
+        try:
+            yield address
+        finally:
+            names = _buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
+            for name in (one for one in names if one.startswith(f"{address}/")):
+                _buildah("rmi", "--force", name)
 
 
 @contextmanager

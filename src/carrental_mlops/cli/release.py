@@ -12,6 +12,7 @@ from carrental_mlops.cli.options import Env, Json, Repo
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from carrental_mlops.deploy.releases.release import Stored
     from carrental_mlops.deploy.releases.store import ReleaseStore
 
 app = noun("Releases: list, show, diff.")
@@ -37,13 +38,19 @@ def list_releases(
                        r.content_of or r.id, r.by) for r, state in found])  # fmt: skip
 
 
-@app.command(epilog="Example: crm release show prod-7")
-def show(name: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = False, repo: Repo = None) -> None:
+@app.command(epilog="Example: crm release show --env prod")
+def show(
+    name: Annotated[str | None, typer.Argument(metavar="ID", help="Such as prod-7; default: the newest.")] = None,
+    env: Env = None,
+    as_json: Json = False,
+    repo: Repo = None,
+) -> None:
     """One release with its evidence, waivers and events; with --json all that was stored."""
     from carrental_mlops.cli.terminal import show_json, show_table
 
-    store, _ = _store(repo, None)
-    stored, events = store.get(name), store.events(name)
+    store, of = _store(repo, env)
+    stored = store.get(name) if name else _newest(store, of, 1)[0]
+    events = store.events(stored.release.id)
     if as_json:
         show_json({**stored.model_dump(mode="json"), "events": [event.model_dump(mode="json") for event in events]})
         return
@@ -61,9 +68,10 @@ def show(name: Annotated[str, typer.Argument(metavar="ID")], as_json: Json = Fal
 
 @app.command(epilog="Example: crm release diff prod-6 prod-7")
 def diff(
-    first: str,
-    second: str,
+    first: Annotated[str | None, typer.Argument(metavar="ID", help="Default: the newest but one.")] = None,
+    second: Annotated[str | None, typer.Argument(metavar="ID", help="Default: the newest.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As a comment for a merge request.")] = False,
+    env: Env = None,
     as_json: Json = False,
     repo: Repo = None,
 ) -> None:
@@ -74,12 +82,14 @@ def diff(
     from carrental_mlops.deploy.diff.objects import as_markdown
     from carrental_mlops.deploy.diff.objects import diff as compared
 
-    store, _ = _store(repo, None)
-    changes = compared(store.get(first).manifests, store.get(second).manifests)
+    store, of = _store(repo, env)
+    new = store.get(second) if second else _newest(store, of, 1)[0]
+    old = store.get(first) if first else _newest(store, of, 2)[1]
+    changes = compared(old.manifests, new.manifests)
     if as_json:
         show_json(figures(changes))
     elif markdown:
-        typer.echo(as_markdown(changes, f"{first} to {second}"), nl=False)
+        typer.echo(as_markdown(changes, f"{old.release.id} to {new.release.id}"), nl=False)
     else:
         show_changes(changes)
 
@@ -90,6 +100,18 @@ def _store(repo: Path | None, env: str | None) -> tuple[ReleaseStore, str]:
 
     found = open_repo(repo, env)
     return ReleaseStore(found.root, found.config.deploy.releases), env or found.config.environments[0]
+
+
+def _newest(store: ReleaseStore, env: str, count: int) -> list[Stored]:
+    """The newest releases of `env`, newest first; told off where there are fewer."""
+    from carrental_mlops.errors import ConfigError
+
+    found = store.releases(env, count)
+    if len(found) < count:
+        raise ConfigError(
+            f"{env} has {len(found)} releases in {store.shown}", f"crm deploy --env {env}, or another --env"
+        )
+    return found
 
 
 def _cell(value: Any) -> str:

@@ -86,6 +86,15 @@ def test_two_releases_are_compared_in_words(made: Path, capsys: pytest.CaptureFi
     assert "canary added" in said
 
 
+def test_nobody_has_to_copy_an_id(made: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_prod = ("--env", "prod", "--json")
+    assert json.loads(_crm(capsys, made, "release", "show", *of_prod)[1])["release"]["id"] == "prod-2"
+    named = _crm(capsys, made, "release", "diff", "prod-1", "prod-2", "--json")
+    assert _crm(capsys, made, "release", "diff", *of_prod) == named
+    code, _, err = _crm(capsys, made, "release", "diff", "--env", "staging")
+    assert code == 1 and "staging has 0 releases" in err
+
+
 def test_with_no_cluster_the_diff_is_against_the_newest_release_and_says_so(
     made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
