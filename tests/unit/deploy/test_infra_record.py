@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.infra.record import Folder, PlanRecord, cut_off
 from carrental_mlops.deploy.infra.run import Infra
 from carrental_mlops.deploy.infra.terraform import StateLocked, refusal_of
+from carrental_mlops.deploy.infra.values import variables_of
 from carrental_mlops.errors import ConfigError, GateRefused
 
 LOCKED = """
@@ -110,3 +112,25 @@ def test_terraform_s_errors_are_told_in_our_words(said: str, code: int, what: st
 def test_what_the_overlay_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"config/staging.yaml does not say deploy.infra.state_bucket"):
         _planned(tmp_path).plan()
+
+
+def test_terraform_knows_every_value_that_it_is_given_and_is_given_every_value_it_needs() -> None:
+    """A conversion to an object drops what the object does not name, without a word."""
+    from carrental_mlops.assets import asset_dir
+
+    named, needed = set(), set()
+    for module in ("place", "model-service"):
+        text = (asset_dir("terraform") / "modules" / module / "variables.tf").read_text(encoding="utf-8")
+        given = text.partition("type = object({")[2].partition("\n  })")[0]
+        named |= (found := set(re.findall(r"^    (\w+) +=", given, re.M)))
+        needed |= found - set(re.findall(r"^    (\w+) += optional\(", given, re.M))
+    told = {"service": "fraud", "package": "fraud", "owner": "a@example.com", "tier": 1, "slo": {},
+            "columns": {"id": "id", "time": "at", "label": "y", "entities": ["id"]}}  # fmt: skip
+    provider = "arn:aws:iam::111122223333:oidc-provider/x"
+    infra = {"state_bucket": "state", "access_log_bucket": "logs", "bucket_prefix": "carrental", "cluster": "c",
+             "cluster_oidc_provider_arn": provider, "ci_oidc_provider_arn": provider,
+             "ci_subjects": {role: [role] for role in ("reader", "trainer", "approver", "deployer")}}  # fmt: skip
+    deploy = {"cost_centre": "4711", "aws": {"account": "111122223333"}, "infra": infra}
+    given_by_crm = set(variables_of(RepoConfig.model_validate({**told, "deploy": deploy}), "staging"))
+    assert given_by_crm - named == {"account"}  # the provider's
+    assert needed - given_by_crm == set()
