@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import urllib.request
 from collections.abc import Iterator
@@ -12,10 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from search_running import opensearch
+from search_templates import put_templates
 
-from carrental_mlops.assets import asset_dir
 from carrental_mlops.config.serving import Audit
-from carrental_mlops.deploy.manifests.helm import render
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.audit_event import Rendering
 from carrental_mlops.serving.endpoint import Event, Identity
@@ -25,7 +23,6 @@ from carrental_mlops.serving.ship import Shipper, sink_of
 from carrental_mlops.serving.sink_bulk import BulkSink
 
 pytestmark = pytest.mark.e2e
-CHART = asset_dir("helm") / "platform"
 NOON = 1_795_262_400.0
 """2026-11-21 12:00 UTC."""
 
@@ -34,17 +31,7 @@ NOON = 1_795_262_400.0
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """An OpenSearch with the templates that the chart puts there."""
     with opensearch(tmp_path_factory.mktemp("opensearch")) as running:
-        spec = importlib.util.spec_from_file_location("put_templates", CHART / "files" / "put_templates.py")
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        objects = render({}, "platform", "monitoring", CHART)
-        (data,) = [o["data"] for o in objects if o["metadata"]["name"] == "opensearch-templates"]
-        templates = module.templates(json.loads(data["mappings.json"]), json.loads(data["indices.json"]))
-        for _ in range(2):
-            for name, template in templates.items():
-                module.put(f"{running}/_index_template/{name}", template)
+        put_templates(running, times=2)
         yield running
 
 

@@ -95,6 +95,8 @@ receivers:
     Logstash_Prefix     logs-personal
     Suppress_Type_Name  On
     Replace_Dots        On
+    # What is sent again after a timeout has the same id: it is kept once.
+    Generate_ID         On
     Retry_Limit         no_limits
     storage.total_limit_size 2G
 {{- end }}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,31 +19,74 @@ from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.errors import CrmError
 
+DEADLINE_S = 15.0
+"""Longest that the page takes (seconds), whatever does not answer."""
 
-def page_of(repo: ModelRepo, env: str | None, since: float, prometheus: str | None = None) -> Page:
+
+def page_of(
+    repo: ModelRepo,
+    env: str | None,
+    since: float,
+    prometheus: str | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> Page:
     """The diagnosis of the repo's service in `env`; what does not answer is said on the page and left out.
+
+    The releases and the cluster have half of the time, together; Prometheus has the rest.
 
     Args:
         repo: as `env` sees it.
         env: environment; None for the first.
         since: when it was well (seconds since 1970-01-01 UTC).
         prometheus: URL; None: `watch.prometheus` of crm.yaml.
+        deadline_s: longest that it takes (seconds).
     """
+    until = time.monotonic() + deadline_s
     config, name = repo.config, env or repo.config.environments[0]
-    began, unknown, changes = datetime.fromtimestamp(since, UTC), [], list[Change]()
-    try:
-        place = config.deploy.releases
-        changes += changes_of(ReleaseStore(repo.root, place), Journal(repo.root, place, name), name, began)
-    except CrmError as error:
-        unknown.append(error.what)
+    began, place = datetime.fromtimestamp(since, UTC), config.deploy.releases
+    looks = [
+        _Look(
+            "where releases are kept",
+            lambda: changes_of(ReleaseStore(repo.root, place), Journal(repo.root, place, name), name, began),
+        )
+    ]
     if name != config.environments[0]:
+        cluster = Cluster(config.deploy.namespace, config.deploy.context)
+        looks.append(_Look("the cluster", lambda: _of_cluster(cluster, config.service, began)))
+    asked = Asked(Prometheus(prometheus or config.watch.prometheus, until), Queries.of(config), since, time.time())
+    half = time.monotonic() + deadline_s / 2
+    told = [look.told(half) for look in looks]
+    changes = [change for found, _ in told for change in found]
+    unknown = tuple(missed for _, missed in told if missed)
+    return diagnose(config, asked, Commands.of(config, name), changes, unknown)
+
+
+class _Look(threading.Thread):
+    """Asks one place for what changed; one that does not answer is left behind."""
+
+    def __init__(self, place: str, changes: Callable[[], list[Change]]) -> None:
+        super().__init__(name=place, daemon=True)
+        self._changes, self._began = changes, time.monotonic()
+        self._found: list[Change] | Exception | None = None
+        self.start()
+
+    def run(self) -> None:
         try:
-            changes += _of_cluster(Cluster(config.deploy.namespace, config.deploy.context), config.service, began)
-        except CrmError as error:
-            unknown.append(error.what)
-    url = prometheus or config.watch.prometheus
-    asked = Asked(Prometheus(url), Queries.of(config), since, time.time())
-    return diagnose(config, asked, Commands.of(config, name), changes, tuple(unknown))
+            self._found = self._changes()
+        except Exception as error:  # raised again in `told`
+            self._found = error
+
+    def told(self, until: float) -> tuple[list[Change], str]:
+        """What changed, or why it cannot be said; waits until `until` (`time.monotonic`)."""
+        self.join(max(0.0, until - time.monotonic()))
+        found = self._found
+        if found is None:
+            return [], f"{self.name} does not answer within {until - self._began:.0f} s"
+        if isinstance(found, CrmError):
+            return [], found.what
+        if isinstance(found, Exception):
+            raise found
+        return found, ""
 
 
 def _of_cluster(cluster: Cluster, service: str, since: datetime) -> list[Change]:

@@ -6,10 +6,11 @@ Source: https://prometheus.io/docs/prometheus/latest/querying/api/
 from __future__ import annotations
 
 import json
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +35,11 @@ class Prometheus:
 
     Args:
         url: such as `http://prometheus-operated.monitoring:9090`.
+        until: when the last answer must be there (`time.monotonic`); None: each query has its own 10 s.
     """
 
     url: str
+    until: float | None = None
 
     def vector(self, query: str, at: float | None = None) -> list[Sample]:
         """The series that `query` (PromQL) gives.
@@ -70,9 +73,10 @@ class Prometheus:
         request = f"{self.url.rstrip('/')}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         if not request.startswith(("http://", "https://")):
             raise ConfigError(f"{shown} is no URL of Prometheus", "watch.prometheus: http://…")
+        ends = min(time.monotonic() + _TIMEOUT_S, self.until if self.until is not None else float("inf"))
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310  (checked above)
-                return json.load(reply)["data"]
+            with urllib.request.urlopen(request, timeout=_left(ends)) as reply:  # noqa: S310  (checked above)
+                return json.loads(b"".join(_parts(reply, ends)))["data"]
         except urllib.error.HTTPError as error:
             if error.code in _UNUSABLE:
                 said = error.read().decode(errors="replace")[:500]
@@ -80,6 +84,21 @@ class Prometheus:
             raise _away(shown, f"HTTP {error.code}") from error
         except (OSError, ValueError, KeyError) as error:
             raise _away(shown, str(getattr(error, "reason", error))) from error
+
+
+def _left(ends: float) -> float:
+    """Seconds; OSError where there are none."""
+    left = ends - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("timed out")
+    return left
+
+
+def _parts(reply: Any, ends: float) -> Iterator[bytes]:
+    """The body of an answer, which a server may send byte by byte for ever."""
+    while part := reply.read1(1 << 16):
+        yield part
+        _left(ends)
 
 
 def _away(url: str, why: str) -> PlatformError:
