@@ -19,6 +19,8 @@ from control_plane import ControlPlane
 from release_repo import SERVICE, deploys_to, load_test, pushed, repo_at
 
 from carrental_mlops.cli.main import main
+from carrental_mlops.deploy.cluster.kubernetes import Cluster
+from carrental_mlops.errors import ConfigError
 
 pytestmark = [
     pytest.mark.e2e,
@@ -308,6 +310,60 @@ def test_a_release_is_waited_for_and_one_that_cannot_start_leaves_the_one_before
     assert any(said.startswith("prod-2 failed") for said in status["said"])
     back = place.well("rollback", "--env", "prod", "--wait", "--timeout", "60")
     assert back["available"] and back["release"]["content_of"] == "prod-1"
+
+
+def test_a_field_that_the_cluster_does_not_know_is_refused_not_dropped(place: Place) -> None:
+    place.plane.namespace(place.namespace)
+    cluster = Cluster(place.namespace)
+    policy: dict[str, Any] = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "deny", "namespace": place.namespace},
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress"]},
+    }
+    cluster.dry_run(policy)
+    misspelt = {**policy, "spec": {**policy["spec"], "ingres": []}}
+    other = {
+        "apiVersion": "machinelearning.seldon.io/v1",
+        "kind": "SeldonDeployment",
+        "metadata": {"name": SERVICE, "namespace": place.namespace},
+        "spec": {"predictors": [{"name": "champion", "trafic": 100, "graph": {"name": "model"}}]},
+    }
+    for wrong, field in ((misspelt, "ingres"), (other, "trafic")):
+        with pytest.raises(ConfigError, match=f"{wrong['kind']} .*: the cluster refuses it: .*{field}"):
+            cluster.dry_run(wrong)
+
+
+def test_a_release_that_an_earlier_version_stored_is_gone_back_to_or_refused_with_what_to_do(place: Place) -> None:
+    for number in (1, 2, 1):
+        place.well("deploy", "--env", "prod", "--image", pushed(place.root, number))
+    first, second = (place.root / "releases" / "prod" / f"{number}.json" for number in (1, 2))
+    told = json.loads(first.read_text())
+    told["values"]["autoscale"]["prometheus"] = told["values"].pop("prometheus")
+    del told["values"]["batch"], told["values"]["orchestrator"]
+    first.write_text(json.dumps(told))
+    assert place.well("rollback", "--env", "prod", "--to", "prod-1")["release"]["content_of"] == "prod-1"
+    assert place.tracks() == {"champion": "prod-1"}
+    told = json.loads(second.read_text())
+    told["values"]["mesh"] = "on"
+    second.write_text(json.dumps(told))
+    code, _, err = place.crm("rollback", "--env", "prod", "--to", "prod-2")
+    assert code == 1 and "mesh" in err and "crm release show" in err
+    assert place.tracks() == {"champion": "prod-1"}
+
+
+def test_status_and_switch_say_3_where_the_cluster_does_not_answer_or_nothing_is_available(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("switch", SERVICE, "--env", "prod", "--to", "rules", "--reason", "a fault", "--until", "2h")
+    code, out, _ = place.crm("status", "--env", "prod")
+    assert code == 3 and "not available" in out
+    away = tmp_path / "kubeconfig"
+    away.write_text(place.plane.kubeconfig.read_text().replace(place.plane.url, "https://127.0.0.1:9"))
+    monkeypatch.setenv("KUBECONFIG", str(away))
+    for command in (("status", "--env", "prod"), asked):
+        code, _, err = place.crm(*command)
+        assert code == 3 and "127.0.0.1:9" in err and "kubectl cluster-info" in err, (command, err)
 
 
 def test_what_is_not_there_is_said_and_nothing_can_be_taken_back(place: Place) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from carrental_mlops.core.repo import open_repo
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.deploy.rollout.helm_traffic import HelmTraffic
+from carrental_mlops.deploy.rollout.stand import Stand, Stands
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.switch import Order
 
@@ -94,6 +97,59 @@ def test_a_canary_is_taken_away_and_the_champion_answers_as_a_release_of_its_own
     assert newest.release.content_of == "prod-1"
     traffic.roll_back()
     assert traffic.weight() == 0
+
+
+def test_a_second_clone_takes_back_a_canary_that_the_first_one_watches(
+    place: Place, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_canary(place)
+    journal = Journal(place.root, "releases/", "prod")
+    watched = Stands(place.root / ".crm" / "rollouts" / "prod.json", journal)
+    watched.file.parent.mkdir(parents=True, exist_ok=True)
+    stand = Stand("prod-2", "ann", time.time(), step_began=time.time(), weight=10, begun=1)
+    watched.turn(stand, "rollout.weight", "the canary gets 10 %")
+    for command in (("init", "-q"), ("add", "-A"), ("commit", "-q", "-m", "releases")):
+        subprocess.run(["git", *command], cwd=place.root, check=True)
+    subprocess.run(["git", "clone", "-q", str(place.root), str(tmp_path / "clone")], check=True)
+    clone = Place(tmp_path / "clone", place.namespace, place.plane)
+    assert not (clone.root / ".crm").exists(), "a clone has what git has, nothing of the other machine"
+    before = place.shares()
+    capsys.readouterr()
+    assert clone.crm("promote", "--from", "staging", "--to", "prod", "--abort", "--dry-run", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == {"would": ["would take prod-2 back"]}
+    assert place.shares() == before, "a dry run changes nothing"
+    assert clone.crm("promote", "--from", "staging", "--to", "prod", "--abort", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["state"], told["release"], told["weight"]) == ("rolled_back", "prod-2", 10)
+    assert {name: share for name, (_, share) in place.shares().items()} == {"champion": 100}
+    subprocess.run(["git", "add", "releases"], cwd=clone.root, check=True)
+    subprocess.run(["git", "commit", "-q", "-m", "taken back"], cwd=clone.root, check=True)
+    subprocess.run(["git", "pull", "-q", "--no-rebase", str(clone.root), "HEAD"], cwd=place.root, check=True)
+    assert "rollout.rolled_back" in {one.kind for one in journal.entries()}
+    assert watched.taken_over(stand), "the first one is told that it is over"
+    assert place.crm("promote", "--from", "staging", "--to", "prod", "--abort") == 0
+    assert "there is no canary" in capsys.readouterr().out
+
+
+def test_a_dry_run_of_a_promotion_says_what_it_would_do_and_does_nothing(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploys_to(place.root, f"{place.namespace}-staging", "staging")
+    asked = ("promote", "--from", "staging", "--to", "prod", "--dry-run")
+    assert place.crm(*asked) == 1
+    assert "staging has no release that was applied" in capsys.readouterr().err
+    assert place.crm("deploy", "--env", "staging", "--image", pushed(place.root, 1)) == 0
+    place.plane.namespace(place.namespace)
+    capsys.readouterr()
+    assert place.crm(*asked, "--json") == 0
+    would = json.loads(capsys.readouterr().out)["would"]
+    assert would[0] == "no other model answers: nothing to compare"
+    assert would[-1].startswith(f"would be prod-1: {pushed(place.root, 1)}, by ") and would[-1].endswith(", then all")
+    assert place.crm("promote", "--from", "staging", "--to", "prod", "--abort", "--dry-run") == 0
+    assert capsys.readouterr().out.strip() == "there is no canary"
+    assert place.shares() == {} and not list((place.root / "releases").glob("prod/*.json"))
+    assert place.crm("promote", "--from", "prod", "--to", "prod", "--dry-run") != 0
+    place.plane.kubectl("delete", "namespace", f"{place.namespace}-staging", "--wait=false", check=False)
 
 
 def test_the_switch_reaches_the_pods_with_no_deploy(place: Place, capsys: pytest.CaptureFixture[str]) -> None:

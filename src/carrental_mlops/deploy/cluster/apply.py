@@ -12,6 +12,7 @@ from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.diff.objects import Change, diff
 from carrental_mlops.deploy.manifests import helm, labels
+from carrental_mlops.deploy.manifests.values import as_now
 from carrental_mlops.deploy.releases.release import Event, Release, State, Stored
 from carrental_mlops.deploy.releases.store import tag_model
 from carrental_mlops.errors import CrmError, PlatformError
@@ -36,7 +37,8 @@ def put(site: Site, stored: Stored, by: str, held: Callable[[], bool], say: Say)
     say(f"{name}: helm upgrade {site.service} in {site.cluster.namespace}")
     try:
         _clear_unfinished(site, say)
-        helm.upgrade(helm.chart_dir(), site.service, site.cluster.namespace, stored.values, site.cluster.context)
+        values = as_now(stored.values)
+        helm.upgrade(helm.chart_dir(), site.service, site.cluster.namespace, values, site.cluster.context)
     except PlatformError as error:
         what = f"{name} is unfinished, some of its objects may be there and others not: {error.what}"
         raise PlatformError(what, _go_on(site), retryable=True) from error

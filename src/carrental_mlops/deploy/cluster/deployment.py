@@ -21,7 +21,7 @@ from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Running, Site
 from carrental_mlops.deploy.diff.objects import Change
 from carrental_mlops.deploy.manifests import helm, labels
-from carrental_mlops.deploy.manifests.values import Values, digest_of
+from carrental_mlops.deploy.manifests.values import Values, as_now, digest_of
 from carrental_mlops.deploy.releases.draft import Draft, same_content
 from carrental_mlops.deploy.releases.release import Release, Stored
 from carrental_mlops.errors import ConfigError
@@ -190,7 +190,7 @@ def _make(site: Site, draft: Draft, running: Running | None, again: Stored | Non
 
 
 def _made_again(site: Site, target: Stored, by: str, running: Running | None) -> Callable[[str], Stored]:
-    values = alone_in(target)
+    values = as_now(alone_in(target))
     objects = helm.render(values, site.service, site.cluster.namespace)
 
     def make(name: str) -> Stored:

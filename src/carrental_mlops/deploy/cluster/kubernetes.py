@@ -54,7 +54,7 @@ class Cluster:
         """The object as it would be after `manifest` was applied; nothing is changed.
 
         Raises:
-            ConfigError: the cluster refuses it, with its reason; or lacks its kind.
+            ConfigError: the cluster refuses it, with its reason, such as a field that it lacks; or lacks its kind.
         """
         return self._apply(manifest, dry_run=True)
 
@@ -133,8 +133,18 @@ class Cluster:
         name = manifest["metadata"]["name"]
         with self._translated(f"{manifest['kind']} {name}"):
             resource = _resource(manifest["apiVersion"], manifest["kind"])
-            wanted = resource(manifest)
-            return _dict(self._client.apply(wanted, name, field_manager=MANAGER, force=True, dry_run=dry_run))
+            # `Client.apply` cannot ask for strict validation: without it the server drops a field that it does not know
+            asked = {"fieldManager": MANAGER, "force": "true", "fieldValidation": "Strict"}
+            return _dict(
+                self._client._client.request(
+                    "patch",
+                    res=resource,
+                    name=name,
+                    obj=resource(manifest),
+                    headers={"Content-Type": "application/apply-patch+yaml"},
+                    params={**asked, "dryRun": "All"} if dry_run else asked,
+                )
+            )
 
     @property
     def _api_error(self) -> Any:
@@ -189,7 +199,8 @@ def _refused(what: str, namespace: str, error: Any) -> CrmError:
     if code == 404:
         fix = "install what defines the kind (Seldon Core, KServe, the Prometheus operator, …)"
         return ConfigError(f"{what}: the cluster does not know it: {said}", fix)
-    if code == 429 or code >= 500:
+    unknown_field = "failed to create typed patch object" in said  # the API server answers 500 to it, for good
+    if code == 429 or (code >= 500 and not unknown_field):
         return PlatformError(f"{what}: the cluster answers {code}: {said}", "repeat this command", retryable=True)
     return ConfigError(f"{what}: the cluster refuses it: {said}", "mend what it names in crm.yaml; crm render shows it")
 

@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.deploy import (
@@ -68,7 +69,7 @@ class NodeValues(Frozen):
     resources: Resources
     apart: bool
     """Whether it is a Deployment of its own, that no request passes."""
-    disk: Disk | None
+    disk: Disk | None = None
     """What it has learnt lies there; None: in its pod."""
 
 
@@ -110,7 +111,7 @@ class Values(Frozen):
     orchestrator: str | None = None
     """Image of what calls the nodes of a graph on Seldon; where it has one node, or on KServe: none."""
     nodes: tuple[NodeValues, ...]
-    batch: BatchValues | None
+    batch: BatchValues | None = None
     """The CronJob beside the service."""
     resources: Resources
     autoscale: Autoscale
@@ -188,6 +189,25 @@ def values_of(
 def as_helm(values: Values) -> dict[str, Any]:
     """`values` as plain JSON values, all of them written out."""
     return values.model_dump(mode="json")
+
+
+def as_now(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Values that this or an earlier version of the package stored, as the chart takes them now.
+
+    Raises:
+        ConfigError: they hold what this version does not know, or lack what it cannot do without.
+    """
+    scale = dict(stored.get("autoscale") or {})
+    moved = {"prometheus": scale.pop("prometheus")} if "prometheus" in scale else {}
+    try:
+        return as_helm(Values.model_validate({**moved, **stored, "autoscale": scale}))
+    except ValidationError as error:
+        first = error.errors()[0]
+        at = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"its values were stored by a version of the package whose chart this is not: {at}: {first['msg']}",
+            "crm release show ID says which package made it: take it with that one, or crm deploy a new release",
+        ) from error
 
 
 def digest_of(values: Values) -> str:

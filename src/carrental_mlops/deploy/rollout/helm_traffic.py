@@ -12,6 +12,7 @@ from carrental_mlops.deploy.cluster.deployment import WAIT_S, alone_in, rollback
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.manifests import helm, labels
+from carrental_mlops.deploy.manifests.values import as_now
 from carrental_mlops.errors import PlatformError
 
 
@@ -82,7 +83,7 @@ class HelmTraffic:
 
     def _put(self, values: Mapping[str, Any]) -> None:
         cluster = self.site.cluster
-        helm.upgrade(helm.chart_dir(), self.site.service, cluster.namespace, values, cluster.context)
+        helm.upgrade(helm.chart_dir(), self.site.service, cluster.namespace, as_now(values), cluster.context)
 
 
 def _least(track: str, least: int, weight: int) -> int:
