@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import datetime
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from carrental_mlops.errors import ConfigError
+from carrental_mlops.errors import ConfigError, nearest
 from carrental_mlops.files import whole_file
 
 LEDGER = ".crm-ledger.json"
@@ -45,24 +46,63 @@ def read_ledger(root: Path) -> tuple[Declined, ...]:
     """
     path = root / LEDGER
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-        found = tuple(Declined(**entry) for entry in entries)
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ()
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}", f"git checkout -- {LEDGER}") from error
+    return parse_ledger(text, str(path))
+
+
+def parse_ledger(text: str, name: str = LEDGER) -> tuple[Declined, ...]:
+    """The entries of a ledger's text; `name` stands in the error. Raises as `read_ledger` does."""
+    try:
+        found = tuple(Declined(**entry) for entry in json.loads(text))
         for entry in found:
             if entry.until:
                 datetime.date.fromisoformat(entry.until)
-    except FileNotFoundError:
-        return ()
     except (ValueError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path}: {error}", f"git checkout -- {LEDGER}") from error
+        raise ConfigError(f"{name}: {error}", f"git checkout -- {LEDGER}") from error
     return found
 
 
-def write_ledger(root: Path, entries: tuple[Declined, ...]) -> None:
-    """Write the ledger, sorted; no file where there is no entry."""
+def ledger_text(entries: Sequence[Declined]) -> str:
+    """What the file holds, sorted; empty where there is no entry and so no file."""
+    told = [asdict(entry) for entry in sorted(entries, key=lambda e: (e.path, e.to))]
+    return json.dumps(told, indent=2) + "\n" if told else ""
+
+
+def write_ledger(root: Path, entries: Sequence[Declined]) -> None:
+    """Write the ledger; no file where there is no entry."""
     path = root / LEDGER
-    if not entries:
+    text = ledger_text(entries)
+    if not text:
         path.unlink(missing_ok=True)
         return
-    told = [asdict(entry) for entry in sorted(entries, key=lambda e: (e.path, e.to))]
     with whole_file(path) as draft:
-        draft.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        draft.write_text(text, encoding="utf-8")
+
+
+def waive(entries: Sequence[Declined], path: str, reason: str, by: str, until: datetime.date) -> tuple[Declined, ...]:
+    """The ledger with the entries of `path` left alone until a day.
+
+    Args:
+        entries: the ledger.
+        path: of the entry.
+        reason: why the team keeps its text.
+        by: who says so.
+        until: the last day that it holds; after it the change comes back.
+
+    Raises:
+        ConfigError: no entry of that path, no reason, or a day that is over.
+    """
+    if path not in {entry.path for entry in entries}:
+        raise ConfigError(f"the ledger has no entry `{path}`", nearest(path, {entry.path for entry in entries}))
+    if not reason.strip() or not by.strip():
+        raise ConfigError("a waiver needs a reason and a person", "--reason TEXT, and git config user.email")
+    if until < datetime.date.today():
+        raise ConfigError(f"{until} is over", "--until a day to come, such as 2027-06-30")
+    return tuple(
+        replace(entry, reason=reason, by=by, until=until.isoformat()) if entry.path == path else entry
+        for entry in entries
+    )

@@ -1,13 +1,86 @@
-"""The first commit of a model repo."""
+"""All that knows git's command line: a repository to ask and to write to, and the first commit of a model repo."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from carrental_mlops.errors import TemplateError
+
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "maintenance.auto=false",
+    "gc.auto=0",
+    "diff.renameLimit=0",
+    "merge.renameLimit=0",
+)
+
+
+@dataclass(frozen=True)
+class Git:
+    """A repository; no hook of it runs, and no variable of a calling git leads elsewhere."""
+
+    root: Path
+    settings: tuple[str, ...] = ()
+    """`key=value` of git's configuration, beside our own."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self, *arguments: str, stdin: bytes | None = None, index: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """What git answered, whatever it was.
+
+        Args:
+            arguments: of git.
+            stdin: what it reads.
+            index: instead of the repository's own.
+
+        Raises:
+            TemplateError: git is not on the PATH.
+        """
+        git = shutil.which("git")
+        if git is None:
+            raise TemplateError("git is not on the PATH", "install git, then run the command again")
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
+        own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **self.environment}
+        settings = [word for setting in (*_SETTINGS, *self.settings) for word in ("-c", setting)]
+        return subprocess.run(  # noqa: S603  a fixed program, arguments of ours
+            [git, *settings, *arguments],
+            cwd=self.root,
+            env={**kept, **own, **({"GIT_INDEX_FILE": str(index)} if index else {})},
+            input=stdin if stdin is not None else b"",
+            capture_output=True,
+            check=False,
+        )
+
+    def out(self, *arguments: str, stdin: bytes | None = None, index: Path | None = None) -> bytes:
+        """What git wrote.
+
+        Raises:
+            TemplateError: git refuses, or is not on the PATH.
+        """
+        done = self.run(*arguments, stdin=stdin, index=index)
+        if done.returncode:
+            raise TemplateError(
+                f"git {' '.join(arguments[:3])} in {self.root} failed: {done.stderr.decode(errors='replace').strip()}",
+                "mend what git says, then run the command again",
+            )
+        return done.stdout
+
+    def text(self, *arguments: str, index: Path | None = None) -> str:
+        """What git wrote, as text without the last newline; raises as `out` does."""
+        return self.out(*arguments, index=index).decode(errors="surrogateescape").rstrip("\n")
+
+    def identified(self) -> Git:
+        """This repository with an identity to commit under: the configured one, `crm` where there is none."""
+        if self.run("-c", "user.useConfigOnly=true", "var", "GIT_COMMITTER_IDENT").returncode == 0:
+            return self
+        return Git(self.root, (*self.settings, "user.name=crm", "user.email=crm@localhost"), self.environment)
 
 
 def first_commit(repo: Path, message: str) -> str:
@@ -22,31 +95,10 @@ def first_commit(repo: Path, message: str) -> str:
     Raises:
         TemplateError: git is missing or refuses.
     """
-    _git(repo, "init", "--quiet", "--initial-branch=main")
-    _git(repo, "add", "--all", "--force")
-    settings = ("core.hooksPath=/dev/null", "commit.gpgSign=false", "user.useConfigOnly=true", "maintenance.auto=false")
-    quiet = [word for setting in settings for word in ("-c", setting)]
+    git = Git(repo, ("commit.gpgSign=false", "user.useConfigOnly=true"))
+    git.out("init", "--quiet", "--initial-branch=main")
+    git.out("add", "--all", "--force")
     commit = ["commit", "--quiet", "--message", message]
-    if _run(repo, *quiet, *commit).returncode:
-        _git(repo, *quiet, "-c", "user.name=crm", "-c", "user.email=crm@localhost", *commit)
+    if git.run(*commit).returncode:
+        git.out("-c", "user.name=crm", "-c", "user.email=crm@localhost", *commit)
     return (repo / ".git" / "refs" / "heads" / "main").read_text(encoding="ascii").strip()
-
-
-def _git(repo: Path, *arguments: str) -> str:
-    done = _run(repo, *arguments)
-    if done.returncode:
-        raise TemplateError(
-            f"git {' '.join(arguments)} in the new repo failed: {done.stderr.strip()}",
-            "mend what git says, then run crm new again",
-        )
-    return done.stdout.strip()
-
-
-def _run(repo: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    git = shutil.which("git")
-    if git is None:
-        raise TemplateError("git is not on the PATH", "install git, then run the command again")
-    outside = {k: v for k, v in os.environ.items() if k not in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")}
-    return subprocess.run(  # noqa: S603  a fixed program, arguments of ours
-        [git, *arguments], cwd=repo, env=outside, capture_output=True, text=True, check=False
-    )

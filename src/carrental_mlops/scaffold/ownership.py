@@ -64,12 +64,19 @@ def read_record(root: Path) -> Recorded:
     """
     path = root / RECORD
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
-        owners = {name: entry["owner"] for name, entry in told["files"].items()}
-        return Recorded(str(told["template"]), str(told["version"]), dict(told["answers"]), owners)
+        content = path.read_bytes()
     except FileNotFoundError as error:
         raise ConfigError(
             f"{root} has no {RECORD}, so no template made it", "cd into a repo that crm new made"
         ) from error
+    return parse_record(content, str(path))
+
+
+def parse_record(content: bytes, name: str = RECORD) -> Recorded:
+    """What a `.crm.json` says; `name` stands in the error. Raises as `read_record` does."""
+    try:
+        told = json.loads(content)
+        owners = {path: entry["owner"] for path, entry in told["files"].items()}
+        return Recorded(str(told["template"]), str(told["version"]), dict(told["answers"]), owners)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} does not hold what crm writes: {error!r}", f"git checkout -- {RECORD}") from error
+        raise ConfigError(f"{name} does not hold what crm writes: {error!r}", f"git checkout -- {RECORD}") from error

@@ -1,0 +1,193 @@
+"""What an upgrade would do to a repo: both versions rendered and merged in git's object store, nothing touched."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from carrental_mlops.errors import ConfigError, TemplateError
+from carrental_mlops.governance.ledger import LEDGER, Declined, parse_ledger
+from carrental_mlops.scaffold.answers import checked, complete
+from carrental_mlops.scaffold.catalogue import Question, describe
+from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record, record
+from carrental_mlops.scaffold.rendering import Rendered, Rendering
+from carrental_mlops.scaffold.versions import Material
+from carrental_mlops.upgrade.declined import offered_again
+from carrental_mlops.upgrade.journal import Journal
+from carrental_mlops.upgrade.merge import Change, Entry, Merged, merge
+from carrental_mlops.upgrade.trees import commit_sides
+
+_UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """An upgrade, computed."""
+
+    git: Git
+    journal: Journal
+    merged: Merged
+    returned: tuple[Declined, ...]
+    """Ledger entries that this upgrade brings again."""
+    dirty: tuple[str, ...]
+    """Tracked paths with uncommitted work."""
+
+
+def open_git(root: Path, scratch: Path | None = None) -> Git:
+    """The repository of a model repo; with `scratch`, a folder, new objects go there and the repo stays as it is.
+
+    Raises:
+        ConfigError: it is none, or the repo is a folder of a larger one.
+    """
+    git = Git(root)
+    done = git.run("rev-parse", "--show-toplevel")
+    if done.returncode or Path(done.stdout.decode().rstrip("\n")).resolve() != root.resolve():
+        raise ConfigError(
+            f"{root} is not the top of a git repository", "crm upgrade merges by git: git init, commit, and cd there"
+        )
+    if scratch is None:
+        return git
+    objects = Path(root, git.text("rev-parse", "--git-path", "objects")).resolve()
+    return Git(root, (), {"GIT_OBJECT_DIRECTORY": str(scratch), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)})
+
+
+def head_record(git: Git, commit: str = "HEAD") -> Recorded:
+    """What the commit's `.crm.json` says.
+
+    Raises:
+        ConfigError: there is no commit, or it has no `.crm.json` that we wrote.
+    """
+    done = git.run("cat-file", "blob", f"{commit}:{RECORD}")
+    if done.returncode:
+        raise ConfigError(f"no {RECORD} in the last commit of {git.root}", "cd into a repo that crm new made")
+    return parse_record(done.stdout, f"{commit}:{RECORD}")
+
+
+def head_ledger(git: Git, commit: str) -> tuple[Declined, ...]:
+    """The ledger of a commit."""
+    done = git.run("cat-file", "blob", f"{commit}:{LEDGER}")
+    return parse_ledger(done.stdout.decode(), f"{commit}:{LEDGER}") if done.returncode == 0 else ()
+
+
+def plan(
+    root: Path,
+    old: Material,
+    new: Material,
+    given: Mapping[str, str] | None = None,
+    *,
+    ask: Callable[[Question, Mapping[str, str]], str] | None = None,
+    compile_template: Callable[[Path], Rendering] = Rendering,
+    today: datetime.date | None = None,
+    scratch: Path | None = None,
+) -> Plan:
+    """Compute an upgrade. Objects are written to git's store, and nothing else.
+
+    Args:
+        root: the model repo.
+        old: the version that its `.crm.json` names.
+        new: the version to go to.
+        given: answers to questions that the new version asks and the old did not, or that are to change.
+        ask: for an answer that is neither recorded nor given; None takes the default.
+        compile_template: for many repos, one that keeps what it compiled (`functools.cache(Rendering)`).
+        today: for waivers; default: the day it is.
+        scratch: a folder for git's new objects, where nothing is to be carried out.
+
+    Raises:
+        ConfigError: no repo of ours, or git is in the middle of something.
+        TemplateError: a template or an answer is not what it must be, or git refuses.
+    """
+    git = open_git(root, scratch)
+    head = git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}") if _has_commit(git) else ""
+    recorded = head_record(git)
+    _refuse_under_way(git)
+    before, after = old.template(recorded.template), new.template(recorded.template)
+    answers = _answers(describe(after).questions, recorded.answers, given or {}, ask)
+    rendered = compile_template(before).rendered(recorded.answers)
+    theirs = compile_template(after).rendered(answers)
+    entries = head_ledger(git, head)
+    returned = tuple(e for e in entries if not e.waived(today or datetime.date.today()))
+    base = offered_again(rendered, returned)
+    sides = commit_sides(git, base, theirs, git.text("rev-parse", f"{head}^{{tree}}"))
+    merged = merge(git, sides, new.version)
+    said = record(theirs, recorded.template, new.version, answers)
+    changes = tuple(sorted((*merged.changes, _record_change(git, head, said)), key=lambda c: c.path))
+    merged = replace(merged, changes=changes)
+    journal = Journal(
+        "prepare", head, recorded.template, old.version, new.version, answers, sides, changes, merged.conflicts,
+        secrets.token_hex(6),
+    )  # fmt: skip
+    return Plan(git, journal, merged, returned, _dirty(git))
+
+
+def _has_commit(git: Git) -> bool:
+    if git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode:
+        raise ConfigError(f"{git.root} has no commit yet", "git add --all && git commit")
+    return True
+
+
+def _refuse_under_way(git: Git) -> None:
+    folder = Path(git.text("rev-parse", "--absolute-git-dir"))
+    for name in _UNDER_WAY:
+        if (folder / name).exists():
+            raise ConfigError(f"git is in the middle of something ({name})", "finish or abort it: git status")
+
+
+def _dirty(git: Git) -> tuple[str, ...]:
+    told = git.out(
+        "status", "--porcelain=v1", "-z", "--untracked-files=no", "--ignore-submodules=dirty", "--no-renames"
+    )
+    return tuple(line[3:] for line in told.decode("utf-8", "surrogateescape").split("\0") if line)
+
+
+def _answers(
+    questions: tuple[Question, ...],
+    recorded: Mapping[str, str],
+    given: Mapping[str, str],
+    ask: Callable[[Question, Mapping[str, str]], str] | None,
+) -> dict[str, str]:
+    answers: dict[str, str] = {}
+    for question in questions:
+        if question.name in given:
+            answers[question.name] = given[question.name]
+        elif question.name in recorded:
+            answers[question.name] = _still_allowed(question, recorded[question.name])
+        elif ask is not None:
+            answers[question.name] = ask(question, answers)
+    unknown = {name: value for name, value in given.items() if name not in answers}
+    return complete(questions, answers | unknown)
+
+
+def _still_allowed(question: Question, answer: str) -> str:
+    try:
+        return checked(question, answer)
+    except TemplateError as error:
+        raise TemplateError(f"the new version: {error.what}", f"crm upgrade --set {question.name}=…") from error
+
+
+def _record_change(git: Git, head: str, said: bytes) -> Change:
+    """`.crm.json` rewritten; keys that are not ours stay."""
+    mode, _, rest = git.text("ls-tree", head, "--", RECORD).partition(" ")
+    oid = rest.split(" ")[1].split("\t")[0]
+    had = json.loads(git.out("cat-file", "blob", oid))
+    text = (json.dumps({**had, **json.loads(said)}, indent=2) + "\n").encode()
+    made = git.out("hash-object", "-w", "--stdin", "--no-filters", stdin=text).decode().strip()
+    return Change(RECORD, Entry(mode, oid), Entry(mode, made))
+
+
+def files_of_commit(git: Git, commit: str) -> dict[str, Rendered]:
+    """Path to file of a commit that `commit_sides` made."""
+    told = git.out("ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape").split("\0")
+    entries = [(head.split(" "), path) for head, _, path in (row.partition("\t") for row in told if row)]
+    answer = git.out("cat-file", "--batch", stdin="\n".join(oid for (_, _, oid), _ in entries).encode() + b"\n")
+    found = {}
+    for (mode, _, _), path in entries:
+        head, _, answer = answer.partition(b"\n")
+        size = int(head.split(b" ")[2])
+        found[path] = Rendered(answer[:size], mode == "100755")
+        answer = answer[size + 1 :]
+    return found
