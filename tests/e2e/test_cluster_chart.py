@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from cluster_releases import SERVICE, Case, objects, supported
+from cluster_releases import EXAMPLE, SERVICE, Case, objects, supported
 from control_plane import ControlPlane, missing
 from operator_stand_in import OperatorStandIn
 
 from carrental_mlops.assets import asset_dir
+from carrental_mlops.config.deploy import Platform
+from carrental_mlops.core.repo import open_repo
+from carrental_mlops.deploy.cluster.kubernetes import Cluster
+from carrental_mlops.deploy.cluster.site import Site
+from carrental_mlops.deploy.cluster.status import of_batch
 from carrental_mlops.deploy.manifests.helm import render
+from carrental_mlops.deploy.observe.alerts import alerts_of
+from carrental_mlops.deploy.releases.store import ReleaseStore
 
 pytestmark = pytest.mark.e2e
 CASES = tuple(supported())
@@ -95,6 +103,40 @@ def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
         "delete", "-f", "-", "--wait=false", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
     )
     plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 180)
+
+
+@pytest.mark.skipif(missing("kube-controller-manager", "kube-scheduler", "kwok") is not None,
+                    reason=str(missing("kube-controller-manager", "kube-scheduler", "kwok")))  # fmt: skip
+@pytest.mark.parametrize("platform", ["seldon", "kserve"])
+def test_a_run_of_the_batch_job_starts_in_a_restricted_namespace_and_status_and_runbook_say_who_stopped_it(
+    plane: ControlPlane, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    namespace = plane.namespace(f"batch-{platform}", restricted=True)
+    config = Case(platform, "single", "direct", serverless=False).config(namespace=namespace)
+    rendered = objects(config)
+    made = [one for one in rendered if one["metadata"]["name"] == f"{SERVICE}-batch"]
+    assert {one["kind"] for one in made} == {"CronJob", "ServiceAccount", "NetworkPolicy"}
+    _apply(plane, made)
+    late = next(alert for alert in alerts_of(config, "prod") if alert.name == "BatchLate")
+    plane.kubectl(*shlex.split(late.commands[2])[1:])
+    ours = ("-l", f"app.kubernetes.io/name={SERVICE},crm.carrental/part=batch")
+    said = "no pod of the batch job"
+    plane.until(lambda: bool(plane.get("pods", namespace, *ours)), said, "kube-controller-manager", 120)
+    (pod,) = plane.get("pods", namespace, *ours)
+    assert pod["spec"]["containers"][0]["command"] == ["crm", "run", "batch_inference"]
+    assert pod["spec"]["serviceAccountName"] == f"{SERVICE}-batch"
+    monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
+    repo = open_repo(EXAMPLE, "prod")
+    site = Site(repo, "prod", ReleaseStore(repo.root, "releases/"), Cluster(namespace))
+    values = {"batch": {"job": {"suspend": False}}}
+    assert (job := site.batch()) and not job.suspended and job.schedule == "0 3 * * *"
+    assert not of_batch(values, job)
+    plane.kubectl("patch", "cronjob", f"{SERVICE}-batch", "-n", namespace, "-p", '{"spec": {"suspend": true}}')
+    assert of_batch(values, site.batch()) == ["the batch job was suspended in the cluster: no run is started"]
+    shown = plane.kubectl(*shlex.split(late.commands[0])[1:]).stdout
+    assert "Suspend:                       True" in shown and f"{SERVICE}-batch-by-hand" in shown
+    plane.kubectl("delete", "cronjob", f"{SERVICE}-batch", "-n", namespace)
+    assert of_batch(values, site.batch()) == ["the batch job is not in the cluster"]
 
 
 def _runs(plane: ControlPlane, namespace: str) -> bool:

@@ -45,7 +45,7 @@ def standing(site: Site) -> Standing:
     if running is None:
         return Standing(False, (), (f"{site.service} is not in the cluster",), pods, name, events)
     missing, batch = site.missing(running.values), site.batch()
-    said = [*missing, *_of_batch(running.values, batch)]
+    said = [*missing, *of_batch(running.values, batch)]
     if running.status != "deployed":
         said.append(f"revision {running.revision} of Helm is {running.status}, not deployed")
     if newest and (not events or events[-1].state == "started"):
@@ -60,8 +60,8 @@ def standing(site: Site) -> Standing:
     return Standing(not missing, tuple(running.values["tracks"]), tuple(said), pods, name, events, batch)
 
 
-def _of_batch(values: Mapping[str, Any], batch: BatchJob | None) -> list[str]:
-    """Where the batch job is not as `values` want it; the service is available all the same."""
+def of_batch(values: Mapping[str, Any], batch: BatchJob | None) -> list[str]:
+    """Where the batch job is not as `values` want it, one sentence each; the service is available all the same."""
     wanted = values.get("batch")
     if wanted is None:
         return []
