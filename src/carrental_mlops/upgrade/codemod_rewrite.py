@@ -175,15 +175,18 @@ def _changed_method(method: cst.FunctionDef, change: Change) -> cst.FunctionDef:
 
 def _appended(items: Sequence[_Item], new: _Item) -> list[_Item]:
     """`items` and `new`, laid out as the ones before."""
-    if not items:
-        return [new]
-    last = items[-1]
-    between = next((i.comma for i in reversed(items[:-1]) if isinstance(i.comma, cst.Comma)), None)
-    if isinstance(last.comma, cst.Comma):
-        new = new.with_changes(comma=last.comma)
-    apart = between or cst.Comma(whitespace_after=cst.SimpleWhitespace(" "))
     made = list(items)
-    made[-1] = last.with_changes(comma=apart)
+    if made:
+        apart = next((i.comma for i in reversed(items[:-1]) if isinstance(i.comma, cst.Comma)), None)
+        end = made[-1].comma
+        space = end.whitespace_after if isinstance(end, cst.Comma) else None
+        if isinstance(end, cst.Comma) and isinstance(space, cst.ParenthesizedWhitespace):
+            inner = cst.SimpleWhitespace(space.last_line.value + "    ")
+            apart = end.with_changes(whitespace_after=space.with_changes(last_line=inner))
+            bare = cst.TrailingWhitespace(newline=space.first_line.newline)
+            end = end.with_changes(whitespace_after=space.with_changes(first_line=bare, empty_lines=[]))
+        made[-1] = made[-1].with_changes(comma=apart or cst.Comma(whitespace_after=cst.SimpleWhitespace(" ")))
+        new = new.with_changes(comma=end)
     made.append(new)
     return made
 

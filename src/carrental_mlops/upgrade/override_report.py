@@ -139,7 +139,18 @@ class _Held:
             if now is None:
                 yield self._gone(override)
             else:
-                yield self._kept(override, now)
+                yield self._kept(override, override.hook, now)
+        for now in self.after.values():
+            former = self._former(now)
+            if former is not None:
+                yield self._kept(now, former, now)
+
+    def _former(self, now: Override) -> Hook | None:
+        """The hook as it was called before, of an override that has the new name already."""
+        renamed = [c for c in self.changes if c.kind == "renamed_hook"]
+        names = [c.hook for c in renamed if (c.owner, c.new) == (now.hook.owner, now.hook.name)]
+        known = [self.old.hooks(chain) for cls, chain in self.old.classes if cls.name in now.classes]
+        return next((hooks[name] for hooks in known for name in names if name in hooks), None)
 
     def _gone(self, override: Override) -> OverrideFinding:
         hook = override.hook
@@ -148,18 +159,19 @@ class _Held:
         edit = f"rename the method to `{change.new}`" if change and change.new else (change.advice if change else "")
         what = f"every `crm` command that imports the repo stops with OverrideError: hook `{hook.name}` {instead}"
         new = self._new_hook(change) if change else None
-        base = self._finding(override, "break", compare(hook, new) if new else HookDiff(("hook is gone",)), new)
+        diff = compare(hook, new) if new else HookDiff(("the hook is gone",))
+        base = self._finding(override, hook, "break", diff, new)
         edit = edit or f"move what it does into another hook (crm hooks), and remove `{hook.name}`"
         return replace(base, otherwise=what, mend=f"{override.place}: {edit}")
 
-    def _kept(self, override: Override, now: Override) -> OverrideFinding:
-        old, new = override.hook, now.hook
+    def _kept(self, override: Override, old: Hook, now: Override) -> OverrideFinding:
+        new = now.hook
         diff = compare(old, new)
         wrong = list(misfits(self.new.code, now, old, new, self.version))
         certain = [misfit for misfit in wrong if misfit.certain]
         told = notice(new.owner, new.name, self.changes)
         verdict: Verdict = "break" if certain else "unproven" if wrong else "look" if diff.kinds or told else "fine"
-        base = self._finding(override, verdict, diff, new)
+        base = self._finding(override, old, verdict, diff, new)
         if told:
             base = replace(base, details=(*base.details, told))
         if wrong:
@@ -194,6 +206,7 @@ class _Held:
         for cls, chain in self.new.classes:
             had = _package_names(self.old, chains.get(cls.key, []))
             opened = self.new.hooks(chain)
+            had |= {c.new for c in self.changes if c.kind == "renamed_hook"} & opened.keys()
             for name, method in own_names(chain).items():
                 if name in _package_names(self.new, chain) - had and method.owner is cls:
                     kind = f"overrides the new hook `{name}` unasked" if name in opened else "hides a name of the base"
@@ -216,9 +229,11 @@ class _Held:
             what = f"`{line}` raises ImportError, and no command of `crm` can read the repo"
             yield OverrideFinding("break", lost.place, "", "", otherwise=what, mend=f"{lost.place}: {mend}")
 
-    def _finding(self, override: Override, verdict: Verdict, diff: HookDiff, new: Hook | None) -> OverrideFinding:
-        hook = override.hook
-        entries = about(self.entries, hook.owner, hook.name)
+    def _finding(
+        self, override: Override, hook: Hook, verdict: Verdict, diff: HookDiff, new: Hook | None
+    ) -> OverrideFinding:
+        names = dict.fromkeys([hook.name, *([new.name] if new else [])])
+        entries = dict.fromkeys(e for name in names for e in about(self.entries, hook.owner, name))
         return OverrideFinding(
             verdict,
             override.place,
