@@ -12,30 +12,19 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.config.deploy import (
-    Autoscale,
-    Deploy,
-    Disk,
-    Name,
-    Percent,
-    Platform,
-    Resources,
-    Rollout,
-    Route,
-    Secrets,
-)
+from carrental_mlops.config.deploy import Autoscale, Deploy, Name, Percent, Platform, Resources, Rollout, Route, Secrets
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.manifests.batch import BatchValues, batch_of
 from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW, TrackName
 from carrental_mlops.deploy.manifests.network import REDIS_SECRET, Egress, egress_of
-from carrental_mlops.deploy.manifests.shapes import APART, DETECTORS, Unit, check_supported, graph_of
+from carrental_mlops.deploy.manifests.node_values import NodeValues, nodes_of
+from carrental_mlops.deploy.manifests.shapes import Unit, check_supported, graph_of
 from carrental_mlops.deploy.observe.dashboard import dashboard_of
 from carrental_mlops.deploy.observe.rules import rules_of
 from carrental_mlops.deploy.releases.release import Release
 from carrental_mlops.errors import ConfigError
 
-HTTP_PORT, FIRST_NODE_PORT = 8080, 8090
 PRE_STOP_S = 3
 """Time that a gateway takes to learn that a pod goes, before the service is told (seconds)."""
 _LAST_ANSWERS_S = 27
@@ -58,19 +47,6 @@ class Track(Frozen):
     """Of requests (percent); of a shadow: of those that are copied."""
     minimum: int = Field(ge=1)
     """Least replicas."""
-
-
-class NodeValues(Frozen):
-    """A further node of the graph, or a detector or explainer beside it."""
-
-    name: Name
-    kind: str
-    port: int
-    resources: Resources
-    apart: bool
-    """Whether it is a Deployment of its own, that no request passes."""
-    disk: Disk | None = None
-    """What it has learnt lies there; None: in its pod."""
 
 
 class AuditValues(Frozen):
@@ -165,7 +141,7 @@ def values_of(
         header=deploy.rollout.header,
         graph=graph_of(deploy, config.service),
         orchestrator=deploy.orchestrator_image if deploy.platform == "seldon" and deploy.shape != "single" else None,
-        nodes=_nodes(deploy),
+        nodes=nodes_of(deploy),
         batch=batch_of(config, env),
         resources=deploy.resources,
         autoscale=deploy.autoscale,
@@ -268,20 +244,6 @@ def _track(name: TrackName, release: Release, share: int, minimum: int) -> Track
         share=share,
         minimum=minimum,
     )
-
-
-def _nodes(deploy: Deploy) -> tuple[NodeValues, ...]:
-    """Each with a port of its own where it shares the pod of the model."""
-    found = []
-    for n, node in enumerate(deploy.nodes):
-        apart = node.kind in APART
-        alone = apart or deploy.platform == "kserve"
-        port = HTTP_PORT if alone else FIRST_NODE_PORT + n
-        disk = node.disk or (Disk() if node.kind in DETECTORS else None)
-        found.append(
-            NodeValues(name=node.name, kind=node.kind, port=port, resources=node.resources, apart=apart, disk=disk)
-        )
-    return tuple(found)
 
 
 def _audit(config: RepoConfig) -> AuditValues:
