@@ -174,7 +174,10 @@ def callers(watched: Watched) -> Iterator[Callers]:
 
 def test_nothing_fires_while_all_is_well(watched: Watched, callers: Callers) -> None:
     time.sleep(15)
-    assert {alert for alert, namespace in watched.prometheus.firing() if namespace == "models"} == set()
+    disk = shutil.disk_usage(watched.repo)
+    true_of_this_machine = {"AuditDiskFilling"} if disk.free < 0.16 * disk.total else set()
+    firing = {alert for alert, namespace in watched.prometheus.firing() if namespace == "models"}
+    assert firing <= true_of_this_machine
 
 
 def test_a_hook_that_fails_burns_the_budget(watched: Watched, callers: Callers) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from search_running import opensearch
-from search_templates import put_templates
+from search_templates import CHART, put_templates
 
 from carrental_mlops.config.serving import Audit
 from carrental_mlops.errors import PlatformError
@@ -88,6 +88,18 @@ def test_what_was_shipped_is_found_by_request_once_and_masked(url: str, tmp_path
     )
     assert data["inputs"] == {"iban": "***", "amount_eur": [120.5]}
     assert "DE89370400440532013000" not in json.dumps(_ask(f"{url}/{index}/_search?size=100"))
+
+
+def test_every_panel_of_the_saved_dashboard_finds_what_was_shipped(url: str) -> None:
+    dashboard = json.loads((CHART / "files" / "dashboards" / "request-audit.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            query = target["query"].replace("$service", "payments").replace("$search", 'data.request:"request-7"')
+            fields = [one["field"] for one in target["bucketAggs"] if one["type"] == "terms"]
+            asked = {"query": {"query_string": {"query": query}}, "aggs": {f: {"terms": {"field": f}} for f in fields}}
+            told = _ask(f"{url}/audit-*/_search", asked)
+            assert told["hits"]["total"]["value"] == 1, panel["title"]
+            assert all(told["aggregations"][field]["buckets"] for field in fields)
 
 
 def test_the_template_of_the_data_class_is_the_indexs(url: str) -> None:

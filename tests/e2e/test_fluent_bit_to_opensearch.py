@@ -202,6 +202,11 @@ def test_events_of_the_cluster_are_found_by_reason_once(search: Search, plane: C
     assert hit["_index"] == f"cluster-internal-{DAY:%Y.%m.%d}" and hit["_source"]["message"] == "Readiness probe failed"
     time.sleep(5)
     assert len(search.hits(query)) == 1
+    dashboard = json.loads((CHART / "files" / "dashboards" / "cluster-events.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            found = search.hits(target["query"].replace("$search", query), "cluster-*")
+            assert [one["_id"] for one in found] == [hit["_id"]]
 
 
 def test_the_index_has_the_templates_mapping(search: Search) -> None:

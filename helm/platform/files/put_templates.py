@@ -17,7 +17,7 @@ _TLS = ssl.create_default_context()
 
 
 def templates(mappings, wanted):
-    """Name to index template: one a kind and data class, newest mappings for each."""
+    """Name to index template: one a kind and data class; Jaeger makes those of its own indices."""
     settings = {"number_of_shards": wanted["shards"], "number_of_replicas": wanted["replicas"]}
     return {
         f"{kind}-{data_class}": {
@@ -27,6 +27,7 @@ def templates(mappings, wanted):
             "_meta": {"data_class": data_class, "retention_days": days},
         }
         for kind, classes in wanted["retentionDays"].items()
+        if kind in mappings
         for data_class, days in classes.items()
     }
 
