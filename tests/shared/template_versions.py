@@ -35,11 +35,11 @@ def version(
     return Material(number, root)
 
 
-def repo_of(material: Material, place: Path) -> Path:
+def repo_of(material: Material, place: Path, template: str = "small", answers: Mapping[str, str] | None = None) -> Path:
     """A committed repo as `crm new` makes it."""
-    answers = {"name": "svc"}
-    files = Rendering(material.template("small")).rendered(answers)
-    files[RECORD] = Rendered(record(files, "small", material.version, answers))
+    answers = answers or {"name": "svc"}
+    files = Rendering(material.template(template)).rendered(answers)
+    files[RECORD] = Rendered(record(files, template, material.version, answers))
     for path, file in files.items():
         (place / path).parent.mkdir(parents=True, exist_ok=True)
         (place / path).write_bytes(file.content)

@@ -19,6 +19,7 @@ _NOUNS = {
     "steps": ("app", "Default steps: list, show, override one."),
     "hooks": ("app", "Everything that a team may override."),
     "config": ("app", "crm.yaml: show, explain, set, validate, schema."),
+    "upgrade": ("app", "A newer version into this repo, without losing a line."),
     "check": ("app", "Every rule asked of the repo; what blocks it, and its score."),
     "runs": ("app", "Stored runs: list, compare, diff."),
     "debug": ("app", "One step of a stored run: its inputs in a shell or debugger."),

@@ -28,11 +28,12 @@ def new(
 
     Example: crm new --template fraud-realtime --name fraud-payments --set owner=risk-ds@example.com
     """
+    from carrental_mlops.cli.questions import pairs
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.scaffold.catalogue import find
     from carrental_mlops.scaffold.render import new_repo
 
-    answers = _given(name, sets or [])
+    answers = pairs(sets) | ({"name": name} if name else {})
     if sys.stdin.isatty() and not (no_input or as_json):
         answers = _asked(find(template).questions, answers)
     made = new_repo(template, answers, parent, dry_run=dry_run)
@@ -42,30 +43,15 @@ def new(
         typer.echo(_told(made))
 
 
-def _given(name: str | None, sets: list[str]) -> dict[str, str]:
-    pairs = dict(pair.partition("=")[::2] for pair in sets)
-    unset = [pair for pair in sets if "=" not in pair]
-    if unset:
-        raise typer.BadParameter(f"`{unset[0]}` has no value, such as tier=1", param_hint="--set")
-    return pairs | ({"name": name} if name else {})
-
-
 def _asked(questions: tuple[Question, ...], given: dict[str, str]) -> dict[str, str]:
     """Answers to all questions: given ones kept, the others asked until they are allowed."""
-    from carrental_mlops.errors import TemplateError
-    from carrental_mlops.scaffold.answers import checked, default_of
+    from carrental_mlops.cli.questions import ask
+    from carrental_mlops.scaffold.answers import checked
 
     answers: dict[str, str] = {}
     for question in questions:
-        if question.name in given:
-            answers[question.name] = checked(question, given[question.name])
-        choices = f" ({', '.join(question.choices)})" if question.choices else ""
-        while question.name not in answers:
-            answer = typer.prompt(question.prompt + choices, default=default_of(question, answers))
-            try:
-                answers[question.name] = checked(question, answer.strip())
-            except TemplateError as error:
-                typer.echo(error.what, err=True)
+        known = question.name in given
+        answers[question.name] = checked(question, given[question.name]) if known else ask(question, answers)
     return given | answers
 
 

@@ -74,8 +74,7 @@ def start(plan: Plan, *, stash: bool = False, look: Callable[[], None] | None = 
     """
     file = JournalFile(plan.git)
     with file.held():
-        if file.read() is not None:
-            raise ConfigError("an upgrade is in progress here", "crm upgrade --continue, or crm upgrade --abort")
+        refuse_in_progress(plan.git)
         if plan.dirty and not stash:
             raise ConfigError(
                 f"uncommitted work in {', '.join(plan.dirty[:5])}{' …' if len(plan.dirty) > 5 else ''}",
@@ -93,6 +92,12 @@ def start(plan: Plan, *, stash: bool = False, look: Callable[[], None] | None = 
         except (CrmError, OSError, KeyboardInterrupt) as error:
             _undone(plan.git, file, error)
             raise
+
+
+def refuse_in_progress(git: Git) -> None:
+    """Raises ConfigError where an upgrade was begun and not ended."""
+    if JournalFile(git).read() is not None:
+        raise ConfigError("an upgrade is in progress here", "crm upgrade --continue, or crm upgrade --abort")
 
 
 def proceed(root: Path, look: Callable[[], None] | None = None) -> Outcome:
@@ -157,7 +162,7 @@ def _go(git: Git, file: JournalFile, journal: Journal, look: Callable[[], None] 
 
 
 def _applied(git: Git, file: JournalFile, journal: Journal) -> Journal:
-    if not any(change.stages for change in journal.changes):
+    if not journal.conflicts:
         return file.enter(journal, "finish")
     git.out("update-ref", _KEEP, journal.sides.theirs)
     return file.enter(journal, "conflicts")

@@ -1,0 +1,183 @@
+"""`crm upgrade`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import date
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from carrental_mlops.cli.options import Json, Repo, Sets
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from carrental_mlops.scaffold.versions import Material
+    from carrental_mlops.upgrade.command import Upgraded
+    from carrental_mlops.upgrade.override_report import OverrideReport
+
+app = typer.Typer(
+    add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
+)
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("write 2027-06-30") from None
+
+
+@app.callback(epilog="Example: crm upgrade --check && crm upgrade")
+def upgrade(
+    ctx: typer.Context,
+    to: Annotated[str | None, typer.Option(help="Version to go to; default: the installed one.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Look at overridden hooks alone; 1 where one breaks.")] = False,
+    fix: Annotated[
+        bool, typer.Option("--fix", help="Rewrite overrides for the newer version where it is safe.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would change; write nothing.")] = False,
+    stash: Annotated[bool, typer.Option("--stash", help="Put uncommitted work away, and back at the end.")] = False,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Also where an override would break.")] = False,
+    go_on: Annotated[bool, typer.Option("--continue", help="After conflicts are resolved, or after a kill.")] = False,
+    abort: Annotated[bool, typer.Option("--abort", help="Back to how it was.")] = False,
+    no_check: Annotated[bool, typer.Option("--no-check", help="Without crm check of the result.")] = False,
+    sets: Sets = None,
+    no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: defaults for new questions.")] = False,
+    as_json: Json = False,
+    repo: Repo = None,
+) -> None:
+    """Bring a newer version of templates and package into this repo; what the team edited stays.
+
+    Exit code 1: conflicts are to be resolved, or an override would break.
+    """
+    if ctx.invoked_subcommand:
+        return
+    from carrental_mlops.upgrade.command import find_root, versions
+    from carrental_mlops.upgrade.run import abort as undo
+
+    if sum((check, fix, go_on, abort)) > 1:
+        raise typer.BadParameter("one of --check, --fix, --continue, --abort")
+    root = find_root(repo)
+    if abort:
+        for line in undo(root):
+            typer.echo(line, err=True)
+        typer.echo("as it was before the upgrade")
+    elif go_on:
+        from carrental_mlops.upgrade.command import go_on as proceed
+
+        _show(proceed(root, check=not no_check), as_json)
+    else:
+        old, new = versions(root, to)
+        if old.version == new.version and not sets:
+            typer.echo(f"already on {new.version}", err=as_json)
+        elif check:
+            _look(root, old, new, as_json)
+        elif fix:
+            _fix(root, old, new, dry_run)
+        else:
+            _run(root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check), as_json)
+
+
+@app.command(epilog='Example: crm upgrade waive Makefile --reason "our runner has no uv" --until 2027-06-30')
+def waive(
+    path: Annotated[str, typer.Argument(help="Of the ledger's entry.")],
+    reason: Annotated[str, typer.Option(help="Why the repo keeps its own text.")],
+    until: Annotated[date, typer.Option(parser=_day, metavar="DATE", help="The last day; then it comes back.")],
+    as_json: Json = False,
+    repo: Repo = None,
+) -> None:
+    """Leave a declined change of the template alone until a day."""
+    import os
+
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.deploy.releases.identity import person
+    from carrental_mlops.governance.ledger import LEDGER, read_ledger, write_ledger
+    from carrental_mlops.governance.ledger import waive as waived
+    from carrental_mlops.upgrade.command import find_root
+
+    root = find_root(repo)
+    entries = waived(read_ledger(root), path, reason, person(root, os.environ), until)
+    write_ledger(root, entries)
+    if as_json:
+        show_json([{"path": e.path, "by": e.by, "reason": e.reason, "until": e.until} for e in entries])
+    else:
+        typer.echo(f"{path} is left alone until {until}; commit {LEDGER}")
+
+
+def _run(
+    root: Path,
+    old: Material,
+    new: Material,
+    answers: tuple[list[str] | None, bool],
+    how: tuple[bool, bool, bool, bool],
+    as_json: bool,
+) -> None:
+    from carrental_mlops.cli.questions import ask, pairs
+    from carrental_mlops.upgrade.command import upgrade
+
+    sets, quiet = answers
+    stash, anyway, dry_run, look = how
+    typer.echo(f"{old.version} to {new.version} …", err=True)
+    asked = ask if sys.stdin.isatty() and not quiet else None
+    done = upgrade(root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look)
+    _show(done, as_json, dry_run)
+
+
+def _show(done: Upgraded, as_json: bool, dry_run: bool = False) -> None:
+    from carrental_mlops.cli.terminal import show_json
+
+    if as_json:
+        show_json(done.to_json())
+    else:
+        typer.echo(done.markdown)
+    outcome = done.outcome
+    if outcome.commit:
+        typer.echo(f"commit {outcome.commit[:12]}; next: make setup, which installs {outcome.version_to}", err=True)
+    elif outcome.conflicts and not dry_run:
+        typer.echo("resolve the conflicts, git add them, then crm upgrade --continue; or crm upgrade --abort", err=True)
+        raise typer.Exit(1)
+
+
+def _look(root: Path, old: Material, new: Material, as_json: bool) -> None:
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.upgrade.command import overrides
+
+    found = overrides(root, old, new)
+    if as_json:
+        show_json(found.to_json())
+    else:
+        _show_overrides(found)
+    if found.blocking:
+        raise typer.Exit(1)
+
+
+def _show_overrides(found: OverrideReport) -> None:
+    for finding in found.findings:
+        if finding.verdict == "fine":
+            continue
+        typer.echo(f"{finding.place}: {finding.verdict}: {finding.hook or finding.cls}")
+        if finding.old_signature != finding.new_signature:
+            typer.echo(f"  was {finding.old_signature}\n  is  {finding.new_signature or 'gone'}")
+        for line in (*finding.details, *finding.changelog, finding.otherwise):
+            typer.echo(f"  {line}" if line else "", nl=bool(line))
+        if finding.mend:
+            typer.echo(f"  Fix: {finding.mend}")
+    fine = sum(finding.verdict == "fine" for finding in found.findings)
+    typer.echo(f"{found.old} to {found.new}: {len(found.blocking)} of {len(found.findings)} block, {fine} unchanged")
+
+
+def _fix(root: Path, old: Material, new: Material, dry_run: bool) -> None:
+    from carrental_mlops.upgrade.codemod import plan
+
+    made = plan(root, old, new)
+    if dry_run:
+        typer.echo(made.diff(), nl=False)
+    else:
+        for path in made.write():
+            typer.echo(f"rewrote {path}")
+    for item in made.by_hand:
+        typer.echo(f"by hand: {item.place}: {item.what}", err=True)
+    if made.files and not dry_run:
+        typer.echo("look at git diff and commit it, then crm upgrade", err=True)
