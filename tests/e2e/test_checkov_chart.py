@@ -67,7 +67,9 @@ def test_a_graph_with_everything_on_fails_no_check(
 ) -> None:
     config = with_everything(platform=platform, shape=shape)
     limited = [node.model_copy(update={"resources": config.deploy.resources}) for node in config.deploy.nodes]
-    deploy = config.deploy.model_copy(update={"nodes": tuple(limited)})
+    assert config.deploy.batch
+    batch = config.deploy.batch.model_copy(update={"resources": config.deploy.resources})
+    deploy = config.deploy.model_copy(update={"nodes": tuple(limited), "batch": batch})
     objects = as_operators_make_it(render(config.model_copy(update={"deploy": deploy}), "prod", NEW, OLD).objects)
     unasked = [container for made in objects for container in _containers(made) if container["name"] == "audit-ship"]
     for container in unasked:  # nobody asks it, and the kubelet starts it again when it ends: no probe to answer
