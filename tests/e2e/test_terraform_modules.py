@@ -66,7 +66,7 @@ def test_checkov_finds_nothing_that_is_not_waived(checkov: list[str]) -> None:
     words = ["-d", str(TERRAFORM), "--framework", "terraform", "--skip-download", "--quiet", "-o", "json"]
     ran = subprocess.run([*checkov, *words], capture_output=True, text=True, timeout=400)
     told: dict[str, Any] = json.loads(ran.stdout)
-    assert told["summary"]["passed"] > 250 and told["summary"]["parsing_errors"] == 0
+    assert told["summary"]["passed"] > 240 and told["summary"]["parsing_errors"] == 0
     assert told["summary"]["skipped"] == 0, "a skip in the text never expires: write a waiver"
     waived = {one["check"] for one in yaml.safe_load((TERRAFORM / "waivers.yaml").read_text(encoding="utf-8"))}
     failed = [f"{one['check_id']} {one['resource']}" for one in told["results"]["failed_checks"]]
