@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.util import find_spec
+from typing import Any
 
 from carrental_mlops.config import RepoConfig, Section
 from carrental_mlops.errors import ConfigError, CrmError
@@ -79,23 +80,40 @@ def _values(view: RepoView, env: str, section: Section, config: RepoConfig) -> I
 
 
 def _rendered(env: str, section: Section, config: RepoConfig) -> Iterator[Finding]:
-    from carrental_mlops.deploy.manifests import helm, policy
-    from carrental_mlops.deploy.manifests.graph_check import check_manifests
-    from carrental_mlops.deploy.manifests.render import preview_release
-    from carrental_mlops.deploy.manifests.values import as_helm, values_of
-
     path, line = _place(section, "deploy")
     try:
-        values = values_of(config, env, preview_release(config, env))
-        objects = helm.render(as_helm(values), config.service, config.deploy.namespace)
-        check_manifests(objects)
+        objects = rendered(config, env)
     except ConfigError as error:
         yield NOT_RENDERED.found(f"{env}: {error.what}", error.fix, path, line)
     except CrmError as error:
         yield NO_RENDERER.found(f"{env}: {error.what}", error.fix)
     else:
-        for wrong in policy.check(objects):
-            yield POLICY.found(f"{env}: {wrong}", f"mend `deploy` in config/{env}.yaml", path, line)
+        yield from against_policy(env, objects, path, line)
+
+
+def rendered(config: RepoConfig, env: str) -> Sequence[Mapping[str, Any]]:
+    """The objects of `env`, of an image and a model that are not there yet.
+
+    Raises:
+        ConfigError: the platform cannot run it, or the chart cannot be rendered.
+    """
+    from carrental_mlops.deploy.manifests import helm
+    from carrental_mlops.deploy.manifests.graph_check import check_manifests
+    from carrental_mlops.deploy.manifests.render import preview_release
+    from carrental_mlops.deploy.manifests.values import as_helm, values_of
+
+    values = values_of(config, env, preview_release(config, env))
+    objects = helm.render(as_helm(values), config.service, config.deploy.namespace)
+    check_manifests(objects)
+    return objects
+
+
+def against_policy(env: str, objects: Sequence[Mapping[str, Any]], path: str, line: int | None) -> Iterator[Finding]:
+    """What of `objects` breaks a rule; `path` and `line` are where `deploy` of `env` is written."""
+    from carrental_mlops.deploy.manifests import policy
+
+    for wrong in policy.check(objects):
+        yield POLICY.found(f"{env}: {wrong}", f"mend `deploy` in config/{env}.yaml", path, line)
 
 
 def _place(section: Section, key: str) -> tuple[str, int | None]:

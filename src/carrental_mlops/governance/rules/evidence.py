@@ -81,11 +81,11 @@ def _find(view: RepoView) -> Iterator[Finding]:
         yield NOT_READ.found(f"not read: {said}", "crm status and crm runs list say what does not answer")
     champion, release = told["champion"], told["release"]
     if champion:
-        yield from _of_champion(view, champion)
+        yield from of_champion(view, champion)
     elif not told["unread"] and not release:
         yield NONE_YET.found("no model is champion, so there is nothing to show yet", "crm run training")
     if release:
-        yield from _of_release(view, release)
+        yield from of_release(view, release)
 
 
 def _nowhere(view: RepoView) -> bool:
@@ -103,7 +103,8 @@ def _is_remote(view: RepoView) -> bool:
     return named or any(c.mlflow.tracking_uri or "://" in c.deploy.releases for c in configs)
 
 
-def _of_champion(view: RepoView, champion: dict[str, Any]) -> Iterator[Finding]:
+def of_champion(view: RepoView, champion: dict[str, Any]) -> Iterator[Finding]:
+    """What is missing or old of the evidence for `champion`, as `standing.look` tells of it."""
     name = f"the champion, version {champion['version']},"
     gate, load = champion["gate"], champion["load_test"]
     if gate is None:
@@ -126,7 +127,8 @@ def _of_champion(view: RepoView, champion: dict[str, Any]) -> Iterator[Finding]:
                                 "crm run training")  # fmt: skip
 
 
-def _of_release(view: RepoView, release: dict[str, Any]) -> Iterator[Finding]:
+def of_release(view: RepoView, release: dict[str, Any]) -> Iterator[Finding]:
+    """What is missing or old of the evidence that `release`, a `Release` as plain values, was made on."""
     config, name = view.config, f"release {release['id']}"
     if config is None:
         return
