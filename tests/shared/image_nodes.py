@@ -175,6 +175,8 @@ class ImageNodes:
     folder: Path
     namespaces: Mapping[str, int]
     prometheus_port: int
+    rounds: int = 0
+    """Looks at all namespaces that are done."""
     failed: list[str] = field(default_factory=list)
     """What could not be run, and why."""
     _running: dict[tuple[str, str], _Container] = field(default_factory=dict)
@@ -190,6 +192,13 @@ class ImageNodes:
                     continue  # the API server is away: the next round sees
                 except AssertionError as error:
                     self.failed.append(str(error))
+            self.rounds += 1
+
+    def settle(self) -> None:
+        """Come back when what is wanted now runs and answers."""
+        wanted, end = self.rounds + 2, time.monotonic() + 2 * _READY_S
+        while self.rounds < wanted and time.monotonic() < end and not self._over.is_set():
+            time.sleep(_POLL_S)
 
     def stop(self) -> None:
         """End every process."""
