@@ -81,6 +81,8 @@ class WorkTree:
             PlatformError: no space, or a folder that cannot be written.
             TemplateError: git refuses the index.
         """
+        self._clear_own_lock()
+        self._refuse_lock()
         try:
             shutil.copyfile(self._index, self._before)
             shutil.copyfile(self._before, self._ready)
@@ -127,6 +129,7 @@ class WorkTree:
         Returns:
             For each text that is neither of before nor of the upgrade: its path and how to get it back.
         """
+        self._take_lock(self._before)
         kept, left = [], set()
         for change in self._journal.changes:
             now, was = self._at(change.path), self._as(change.path, change.before)
@@ -145,7 +148,6 @@ class WorkTree:
             if self._at(change.path) != self._as(change.path, change.before):
                 self._write_draft(number, change.path, change.before)
                 self._place(number, change.path)
-        self._take_lock(self._before)
         self._install_index()
         return kept
 
@@ -257,12 +259,16 @@ class WorkTree:
         self._clear_own_lock()
         try:
             self._lock.hardlink_to(index)
-        except FileExistsError as error:
+        except FileExistsError:
+            self._refuse_lock()
+
+    def _refuse_lock(self) -> None:
+        if self._lock.exists():
             raise PlatformError(
                 f"{self._lock} exists: another git is at work in this repo",
-                f"wait for it to end (or, where none runs, rm {self._lock}), then crm upgrade --continue or --abort",
+                f"wait for it to end, or, where none runs, rm {self._lock}; then run the command again",
                 retryable=True,
-            ) from error
+            )
 
     def _clear_own_lock(self) -> None:
         for mine in (self._ready, self._before):
