@@ -84,8 +84,6 @@ def start(plan: Plan, *, stash: bool = False, look: Callable[[], None] | None = 
         if plan.dirty:
             made = plan.git.identified().text("stash", "create", f"crm upgrade to {journal.version_to}")
             journal = replace(journal, phase="stash", stash=made)
-        else:
-            WorkTree(plan.git, file, journal).refuse_what_would_be_lost()
         journal = file.write(journal)
         try:
             return _go(plan.git, file, journal, look)

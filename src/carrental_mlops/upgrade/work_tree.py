@@ -159,6 +159,8 @@ class WorkTree:
     def _check_unchanged(self) -> None:
         if self._git.text("rev-parse", "HEAD") != self._journal.head:
             raise ConfigError("somebody committed meanwhile", "crm upgrade --abort, then crm upgrade again")
+        if self._index.read_bytes() == self._before.read_bytes():
+            return
         known = [self._listed(index) for index in (self._before, self._ready)]
         if self._listed(self._index) not in known:
             raise ConfigError("somebody changed the index meanwhile", "git status; crm upgrade --abort")
