@@ -14,9 +14,9 @@ from carrental_mlops.upgrade.code import (
     Definition,
     Found,
     Method,
+    Module,
     body_names,
     dotted_name,
-    source_of,
     with_inner_imports,
 )
 
@@ -106,7 +106,7 @@ class _Reach:
         if key in self.texts:
             return
         self.texts[key] = ""
-        self.places[key] = f"{scope.module.shown}:{node.lineno}", source_of(scope.module, node)
+        self.places[key] = f"{scope.module.shown}:{node.lineno}", _source_of(scope.module, node)
         scope = replace(scope, module=with_inner_imports(scope.module, node))
         bare = _Bare().visit(copy.deepcopy(node))
         inside = _locals(bare)
@@ -200,6 +200,13 @@ def _unannotated(node: ast.stmt) -> ast.stmt:
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def _source_of(module: Module, node: Definition) -> str:
+    """The lines of a definition as written, its decorators too."""
+    lines = module.path.read_text(encoding="utf-8").splitlines()
+    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
+    return "\n".join(lines[first - 1 : node.end_lineno])
 
 
 def is_hook(decorator: ast.expr) -> bool:

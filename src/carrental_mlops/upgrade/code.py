@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -86,6 +86,8 @@ class Code:
     """Folder, and the one package in it that counts; empty for all of them."""
     beyond: Code | None = None
     """Asked for what is not below the folders."""
+    moved: Mapping[str, str] = field(default_factory=dict)
+    """`module` or `module:name` that an import may name to where it is now."""
     unreadable: dict[Path, Unreadable] = field(default_factory=dict)
     _modules: dict[str, Module | None] = field(default_factory=dict)
 
@@ -127,7 +129,9 @@ class Code:
         seen |= {(module.name, dotted)}
         bound = module.names.get(head)
         if isinstance(bound, Import):
-            return self._imported(bound, rest, seen)
+            found = self._imported(bound, rest, seen)
+            now = self._now(bound)
+            return found if isinstance(found, Found) or now is None else self._imported(now, rest, seen)
         if bound is not None:
             return None if rest else Found(module, head, bound)
         for star in module.stars:
@@ -136,6 +140,16 @@ class Code:
             if found is not None:
                 return found
         return None
+
+    def _now(self, bound: Import) -> Import | None:
+        """Where what an import names is declared to have moved."""
+        named, whole = self.moved.get(f"{bound.module}:{bound.name}"), self.moved.get(bound.module)
+        inner = self.moved.get(f"{bound.module}.{bound.name}") if bound.name else None
+        if named:
+            return Import(*named.partition(":")[::2], bound.line)
+        if whole:
+            return Import(whole, bound.name, bound.line)
+        return Import(inner, "", bound.line) if inner else None
 
     def _imported(self, bound: Import, rest: str, seen: frozenset[tuple[str, str]]) -> Found | str | None:
         words = [word for word in (bound.name, *rest.split(".")) if word]
@@ -183,13 +197,6 @@ def classes_of(module: Module) -> Iterator[Found]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ClassDef):
             yield Found(module, node.name, node)
-
-
-def source_of(module: Module, node: Definition) -> str:
-    """The lines of a definition as written, its decorators too."""
-    lines = module.path.read_text(encoding="utf-8").splitlines()
-    first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
-    return "\n".join(lines[first - 1 : node.end_lineno])
 
 
 def dotted_name(node: ast.AST) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,6 +93,25 @@ def compare(old: Hook, new: Hook) -> HookDiff:
         contract.append("the check of an answer " + ("is gone" if not new.check else "differs"))
     changed = old.default.digest != new.default.digest
     return HookDiff(tuple(signature), tuple(contract), _changed(old.default, new.default) if changed else ())
+
+
+def default_diff(old: Hook, new: Hook, versions: tuple[str, str]) -> str:
+    """Unified diff of the default, and of what it reaches that does something else now.
+
+    Args: `versions`, the names of the old and the new one, for the heads.
+    """
+    before, after = old.default.parts, new.default.parts
+    keys = dict.fromkeys([*after, *before])
+    made: list[str] = []
+    for n, key in enumerate(keys):
+        one, other = before.get(key), after.get(key)
+        if n and one is not None and other is not None and one.text == other.text:
+            continue
+        lines = [part.source.splitlines() if part else [] for part in (one, other)]
+        files = [part.place.rpartition(":")[0] if part else "/dev/null" for part in (one, other)]
+        titles = [f"{file} {version}" for file, version in zip(files, versions, strict=True)]
+        made += difflib.unified_diff(lines[0], lines[1], titles[0], titles[1], lineterm="")
+    return "\n".join(made)
 
 
 def parameters(node: ast.FunctionDef | ast.AsyncFunctionDef) -> tuple[Parameter, ...]:

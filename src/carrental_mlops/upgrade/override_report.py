@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
+import ast
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from carrental_mlops.upgrade.changelog import Entry, about, hook_entries
 from carrental_mlops.upgrade.code import Found, body_names
 from carrental_mlops.upgrade.contract_fit import Misfit, misfits, stale_calls
 from carrental_mlops.upgrade.declared import declared
-from carrental_mlops.upgrade.hook_diff import Hook, HookDiff, compare
+from carrental_mlops.upgrade.hook_diff import Hook, HookDiff, compare, default_diff
 from carrental_mlops.upgrade.repo_overrides import (
     Override,
     RepoCode,
@@ -112,7 +112,8 @@ def report(root: Path, old: Material, new: Material, dynamic: Any = None) -> Ove
 
 
 def _findings(root: Path, old: Material, new: Material, changes: tuple[Change, ...]) -> list[OverrideFinding]:
-    before, after = RepoCode(root, old), RepoCode(root, new)
+    moved = {change.of: change.new for change in changes if change.kind == "moved_import"}
+    before, after = RepoCode(root, old), RepoCode(root, new, moved)
     held = _Held(before, after, changes, hook_entries(new.changelog, old.version, new.version))
     found = [*held.overrides(), *held.calls(), *held.taken_names(), *held.imports()]
     for broken in before.code.unreadable.values():
@@ -204,11 +205,12 @@ class _Held:
         """Names of the repo's classes that the newer version's classes have and the old one's had not."""
         chains = {cls.key: chain for cls, chain in self.old.classes}
         for cls, chain in self.new.classes:
-            had = _package_names(self.old, chains.get(cls.key, []))
+            before = chains.get(cls.key, [])
+            had = _closed_names(before) | self.old.hooks(before).keys()
             opened = self.new.hooks(chain)
             had |= {c.new for c in self.changes if c.kind == "renamed_hook"} & opened.keys()
             for name, method in own_names(chain).items():
-                if name in _package_names(self.new, chain) - had and method.owner is cls:
+                if name in (_closed_names(chain) | opened.keys()) - had and method.owner is cls:
                     kind = f"overrides the new hook `{name}` unasked" if name in opened else "hides a name of the base"
                     what = f"`{cls.name}.{name}` {kind}, and the import may stop with OverrideError"
                     new = opened[name].signature if name in opened else ""
@@ -244,7 +246,7 @@ class _Held:
             diff.kinds,
             (*diff.signature, *diff.contract, *(f"behaviour: {part}" for part in diff.behaviour)),
             changelog=tuple(f"{entry.version}: {entry.text}" for entry in entries),
-            diff=_default_diff(hook, new, (self.old.version.version, self.version)) if new and diff.kinds else "",
+            diff=default_diff(hook, new, (self.old.version.version, self.version)) if new and diff.kinds else "",
         )
 
     def _change(self, hook: Hook) -> Change | None:
@@ -256,23 +258,10 @@ class _Held:
         return next((h[change.new] for h in known if change.new in h and h[change.new].owner == change.owner), None)
 
 
-def _package_names(code: RepoCode, chain: list[Found | str]) -> set[str]:
-    return {name for base in package_chain(chain) for name in body_names(base.node)}
-
-
-def _default_diff(old: Hook, new: Hook, versions: tuple[str, str]) -> str:
-    before, after = old.default.parts, new.default.parts
-    keys = dict.fromkeys([*after, *before])
-    made: list[str] = []
-    for n, key in enumerate(keys):
-        one, other = before.get(key), after.get(key)
-        if n and one is not None and other is not None and one.text == other.text:
-            continue
-        lines = [part.source.splitlines() if part else [] for part in (one, other)]
-        files = [part.place.rpartition(":")[0] if part else "/dev/null" for part in (one, other)]
-        titles = [f"{file} {version}" for file, version in zip(files, versions, strict=True)]
-        made += difflib.unified_diff(lines[0], lines[1], titles[0], titles[1], lineterm="")
-    return "\n".join(made)
+def _closed_names(chain: list[Found | str]) -> set[str]:
+    """What the package's classes keep for themselves: methods and private names; other values a team may set."""
+    named = [item for base in package_chain(chain) for item in body_names(base.node).items()]
+    return {name for name, node in named if name.startswith("_") or isinstance(node, ast.FunctionDef)}
 
 
 def _mended_by_codemod(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -52,10 +52,10 @@ class Lost:
 class RepoCode:
     """A repo's sources beside one version of the package."""
 
-    def __init__(self, root: Path, version: Material) -> None:
+    def __init__(self, root: Path, version: Material, moved: Mapping[str, str] | None = None) -> None:
         self.root, self.version = root, version
         self.package, self._hooks = _package(version)
-        self.code = Code(((root / "src", ""),), self.package)
+        self.code = Code(((root / "src", ""),), self.package, moved or {})
 
     @cached_property
     def modules(self) -> list[Module]:

@@ -430,6 +430,38 @@ def test_a_name_that_the_base_takes_for_itself_breaks(versions: tuple[Material, 
     assert (finding.verdict, finding.place) == ("break", "src/pay/steps.py:3")
 
 
+def test_a_slot_and_a_value_that_a_team_may_set_take_no_name(
+    versions: tuple[Material, Material], tmp_path: Path
+) -> None:
+    edited(
+        versions[1],
+        "steps/train.py",
+        ("    config: TrainConfig\n\n    @final", "    config: TrainConfig\n    floor = 1\n\n    @final"),
+    )
+    assert report(repo(tmp_path, steps=derived("TrainStep", "floor = 2")), *versions).findings == ()
+
+
+def test_an_override_is_compared_though_the_class_it_derives_from_has_moved(
+    versions: tuple[Material, Material], tmp_path: Path
+) -> None:
+    steps = STEPS.replace(
+        "from carrental_mlops.steps import TrainStep", "from carrental_mlops.steps.train import TrainStep"
+    )
+    package = versions[1].package
+    edited(
+        versions[1],
+        "steps/__init__.py",
+        ("from carrental_mlops.steps.train import", "from carrental_mlops.steps.fit import"),
+    )
+    (package / "steps/train.py").rename(package / "steps/fit.py")
+    declare(versions[1], 'moved_import("carrental_mlops.steps.train", "carrental_mlops.steps.fit", since="0.2.0")')
+    found = report(repo(tmp_path, steps=steps), *versions)
+    assert [(f.verdict, f.hook, f.mend) for f in found.findings] == [
+        ("break", "", "crm upgrade --fix"),
+        ("fine", "TrainStep.sample_weight", ""),
+    ]
+
+
 def test_a_repo_without_overrides_says_so(versions: tuple[Material, Material], tmp_path: Path) -> None:
     found = report(repo(tmp_path), *versions)
     assert found.findings == ()
