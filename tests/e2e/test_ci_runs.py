@@ -6,12 +6,14 @@ would install is here.
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from osv_records import osv_record
 
 from carrental_mlops.deploy.ci.definition import Event
 from carrental_mlops.deploy.ci.model_repo import MODEL_REPO
@@ -84,7 +86,10 @@ def test_with_no_infrastructure_only_what_needs_none_starts(event: Event, gitlab
 def test_a_merge_request_whose_model_the_gate_refuses_fails_in_the_job_gate_and_still_has_its_comment(
     gitlab_ci_local: Path, repo: Path
 ) -> None:
-    few = {"CRM_SAMPLE": "sim://fraud?rows=3000&days=90", "CRM": str(ROOT)}
+    records = repo.parent / "osv"
+    records.mkdir()
+    (records / "PYSEC-1.json").write_text(json.dumps(osv_record("PYSEC-1", "nobody-has-this", "9.9")))
+    few = {"CRM_SAMPLE": "sim://fraud?rows=3000&days=90", "CRM": str(ROOT), "CRM_OSV": str(records)}
     variables = EVENTS["merge_request"] | few
     done = local(gitlab_ci_local, repo, variables, "config", "sample", "gate", "render", "comment")
     said = done.stdout + done.stderr

@@ -93,7 +93,8 @@ def check(
 
     Args:
         root: the repo, with `config/crm.yaml`.
-        only: beginnings of codes, such as `CRM1` or `CRM601`; none: all.
+        only: beginnings of codes, such as `CRM1` or `CRM601`; none: all. That one of them could not be looked for is
+            told in any case.
         today: for what expires; None: the day of now, UTC.
         keep: read and write what earlier checks found, by digest of what a rule reads.
         tell: is told the name of each rule that takes its time, before it is asked.
@@ -103,8 +104,10 @@ def check(
     view = RepoView(root.resolve(), today or datetime.datetime.now(datetime.UTC).date())
     wanted = [rule for rule in RULES if _is_wanted(rule, only)]
     asked, findings = _answers(wanted, view, keep, tell or (lambda _: None))
-    found = apply(view, [f for f in findings if not only or f.code.startswith(tuple(only))], whole=not only)
-    standing = [f for f in found.standing if not only or f.code.startswith(tuple(only))]
+    missing = tuple(code.number for rule in wanted for code in rule.codes if code.passing)
+    told = (*only, *missing) if only else ("CRM",)
+    found = apply(view, [f for f in findings if f.code.startswith(told)], whole=not only)
+    standing = [f for f in found.standing if f.code.startswith(told)]
     return CheckResult(
         service=view.config.service if view.config else view.root.name,
         tier=view.config.tier if view.config else 1,

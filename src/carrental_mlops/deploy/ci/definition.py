@@ -43,6 +43,8 @@ class Job(Frozen):
     """Whether later jobs and people get what it writes into `.crm/ci/<name>/`."""
     junit: str | None = None
     """A JUnit report in that folder."""
+    quality: str | None = None
+    """A report of GitLab's code quality in that folder."""
     takes: tuple[str, ...] = ()
     """Jobs whose files it gets; it needs them too."""
     role: Role | None = None
@@ -80,8 +82,9 @@ class Job(Frozen):
         strangers = sorted(set(self.takes) - set(self.needs))
         if strangers:
             raise ValueError(f"job `{self.name}` takes files of {strangers}, which it does not need")
-        if self.junit is not None and not self.keeps:
-            raise ValueError(f"job `{self.name}` does not keep its report {self.junit}")
+        for report in filter(None, (self.junit, self.quality)):
+            if not self.keeps:
+                raise ValueError(f"job `{self.name}` does not keep its report {report}")
         named = set(re.findall(rf"{re.escape(KEPT)}/([a-z0-9-]+)", "\n".join(self.script)))
         absent = sorted(named - set(self.takes) - ({self.name} if self.keeps else set()))
         if absent:

@@ -60,7 +60,9 @@ def _job(pipeline: Pipeline, job: Job) -> dict[str, Any]:
     made["script"] = [*job.script, *_posted(job)]
     if job.keeps:
         kept: dict[str, Any] = {"when": "always", "expire_in": "30 days", "paths": [f"{KEPT}/{job.name}/"]}
-        made["artifacts"] = kept | ({"reports": {"junit": f"{KEPT}/{job.name}/{job.junit}"}} if job.junit else {})
+        named = {"junit": job.junit, "codequality": job.quality}
+        reports = {kind: f"{KEPT}/{job.name}/{file}" for kind, file in named.items() if file}
+        made["artifacts"] = kept | ({"reports": reports} if reports else {})
     return made
 
 

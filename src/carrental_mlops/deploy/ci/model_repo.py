@@ -33,9 +33,13 @@ _CHECKS = (
     Job(
         name="config",
         stage="check",
-        about="crm.yaml, overlays and overrides; `make check` is where further checks of crm come in",
-        script=("make check",),
+        about="crm check: configuration, managed files, hooks, features, deployment, secrets, locks, evidence, documents",
+        script=(
+            'make check CHECK="--sarif .crm/ci/config/check.sarif --code-quality .crm/ci/config/code-quality.json"',
+        ),
         on=("merge_request", "main"),
+        keeps=True,
+        quality="code-quality.json",
     ),
 )
 _TRAINED = (
@@ -223,6 +227,7 @@ MODEL_REPO = Pipeline(
         "CRM_CLUSTER_PROD",
         "CRM_CLUSTER_STAGING",
         "CRM_DEBIAN_SECURITY",
+        "CRM_OSV",
         "CRM_SAMPLE",
         "CRM_STAGING_URL",
         "PIP_INDEX_URL",

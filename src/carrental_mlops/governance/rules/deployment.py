@@ -68,7 +68,7 @@ def _values(view: RepoView, env: str, section: Section, config: RepoConfig) -> I
     for wrong in plain_urls(config, env):
         path, line = _place(section, wrong.object)
         yield PLAIN.found(f"{env}: `{wrong.object}`: {wrong.said}", f"mend it in config/{env}.yaml", path, line)
-    last = view.config is not None and env == view.config.environments[-1]
+    last = view.config is not None and env == view.config.last
     if config.deploy.image is None:
         yield NO_IMAGE.found(f"{env}: `deploy.image` is not set", f"set it in config/{env}.yaml", f"config/{env}.yaml")
     if last and config.tier < 3 and config.deploy.autoscale.minimum < 2 and not config.deploy.serverless:

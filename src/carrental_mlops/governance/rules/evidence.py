@@ -206,7 +206,9 @@ def _other_test(view: RepoView) -> str | None:
 
 
 def _package_since(view: RepoView) -> datetime.datetime | None:
-    """When what serves last changed in git, UTC; None where git does not know."""
+    """When what serves last changed in git, UTC; None where git does not know, as in a shallow clone."""
+    if (view.git("rev-parse", "--is-shallow-repository") or "").strip() != "false":
+        return None
     told = (view.git("log", "-1", "--format=%cI", "--", "requirements/serving.txt") or "").strip()
     return _instant(told) if told else None
 

@@ -29,7 +29,7 @@ def look(root: Path) -> dict[str, Any]:
             champion = _champion(root, repo.config, found) if found else None
         except CrmError as error:
             unread.append(f"the registry: {error.what}")
-    last = repo.config.environments[-1]
+    last = repo.config.last
     try:
         place = open_repo(root, last).config.deploy.releases
         stored = ReleaseStore(root, place).last(last)
