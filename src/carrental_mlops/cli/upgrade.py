@@ -42,6 +42,10 @@ def upgrade(
     anyway: Annotated[bool, typer.Option("--anyway", help="Also where an override would break.")] = False,
     go_on: Annotated[bool, typer.Option("--continue", help="After conflicts are resolved, or after a kill.")] = False,
     abort: Annotated[bool, typer.Option("--abort", help="Back to how it was.")] = False,
+    run: Annotated[
+        bool | None,
+        typer.Option("--run/--no-run", help="Run the repo under the newer version; default: where a default changed."),
+    ] = None,
     no_check: Annotated[bool, typer.Option("--no-check", help="Without crm check of the result.")] = False,
     sets: Sets = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: defaults for new questions.")] = False,
@@ -73,11 +77,11 @@ def upgrade(
         if old.version == new.version and not sets:
             typer.echo(f"already on {new.version}", err=as_json)
         elif check:
-            _look(root, old, new, as_json)
+            _look(root, old, new, run, as_json)
         elif fix:
             _fix(root, old, new, dry_run)
         else:
-            _run(root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check), as_json)
+            _run(root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check, run), as_json)
 
 
 @app.command(epilog='Example: crm upgrade waive Makefile --reason "our runner has no uv" --until 2027-06-30')
@@ -111,17 +115,19 @@ def _run(
     old: Material,
     new: Material,
     answers: tuple[list[str] | None, bool],
-    how: tuple[bool, bool, bool, bool],
+    how: tuple[bool, bool, bool, bool, bool | None],
     as_json: bool,
 ) -> None:
     from carrental_mlops.cli.questions import ask, pairs
     from carrental_mlops.upgrade.command import upgrade
 
     sets, quiet = answers
-    stash, anyway, dry_run, look = how
+    stash, anyway, dry_run, look, run = how
     typer.echo(f"{old.version} to {new.version} …", err=True)
     asked = ask if sys.stdin.isatty() and not quiet else None
-    done = upgrade(root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look)
+    done = upgrade(
+        root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look, run=run
+    )
     _show(done, as_json, dry_run)
 
 
@@ -140,11 +146,13 @@ def _show(done: Upgraded, as_json: bool, dry_run: bool = False) -> None:
         raise typer.Exit(1)
 
 
-def _look(root: Path, old: Material, new: Material, as_json: bool) -> None:
+def _look(root: Path, old: Material, new: Material, run: bool | None, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.upgrade.command import overrides
 
-    found = overrides(root, old, new)
+    if run is not False:
+        typer.echo(f"overrides against {new.version}; where a default changed, the repo is run under it …", err=True)
+    found = overrides(root, old, new, run)
     if as_json:
         show_json(found.to_json())
     else:

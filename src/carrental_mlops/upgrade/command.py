@@ -16,7 +16,8 @@ from carrental_mlops.scaffold.catalogue import Question
 from carrental_mlops.scaffold.ownership import RECORD, read_record
 from carrental_mlops.scaffold.rendering import Rendering
 from carrental_mlops.scaffold.versions import Material, material
-from carrental_mlops.upgrade.override_report import OverrideReport, report
+from carrental_mlops.upgrade.dynamic_check import held
+from carrental_mlops.upgrade.override_report import OverrideReport
 from carrental_mlops.upgrade.plan import open_git, plan
 from carrental_mlops.upgrade.report import merge_request_text
 from carrental_mlops.upgrade.run import Outcome, foreseen, proceed, refuse_in_progress, start
@@ -82,9 +83,16 @@ def versions(root: Path, to: str | None) -> tuple[Material, Material]:
     return material(stands), material(to or __version__)
 
 
-def overrides(root: Path, old: Material, new: Material) -> OverrideReport:
-    """What the newer version means for the hooks that the repo overrides; writes nothing."""
-    return report(root, old, new)
+def overrides(root: Path, old: Material, new: Material, run: bool | None = False) -> OverrideReport:
+    """What the newer version means for the hooks that the repo overrides; writes nothing.
+
+    Args:
+        root: the model repo.
+        old: the version that it stands on.
+        new: the version to go to.
+        run: also run a copy of the repo under the newer version; None where a default that it overrides has changed.
+    """
+    return held(root, old, new, run_it=run)
 
 
 def upgrade(
@@ -99,6 +107,7 @@ def upgrade(
     dry_run: bool = False,
     compile_template: Callable[[Path], Rendering] = Rendering,
     check: bool = True,
+    run: bool | None = False,
 ) -> Upgraded:
     """Bring a newer version into a repo; the override report comes before anything is written.
 
@@ -113,13 +122,14 @@ def upgrade(
         dry_run: say what would change; the repo stays as it is to the byte.
         compile_template: for many repos, `functools.cache(Rendering)`.
         check: run `crm check` on the result.
+        run: as for `overrides`.
 
     Raises:
         ConfigError: an override would break, there is uncommitted work, or what git would lose is in the way.
         TemplateError: a template or an answer is not what it must be.
         PlatformError: the disk is full or a folder cannot be written; the repo is as it was.
     """
-    said = overrides(root, old, new)
+    said = overrides(root, old, new, run)
     if said.blocking and not (anyway or dry_run):
         first = said.blocking[0]
         raise ConfigError(

@@ -12,7 +12,7 @@ from typing import Any
 
 from carrental_mlops.errors import CrmError
 from carrental_mlops.scaffold.versions import Material
-from carrental_mlops.upgrade.override_report import OverrideFinding, Verdict
+from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, Verdict, report
 from carrental_mlops.upgrade.trial import Trial, junit_results, prepared
 
 _OUTPUT = 2000
@@ -110,6 +110,35 @@ class DynamicResult:
                 owner = f"`{check.cls}`" + (f" `{check.hook}`" if check.hook else "")
                 yield f"  - {check.place} {owner} {check.case}: {check.error}".replace("  - `", "  - ").rstrip()
         yield from (f"- not tried: {problem}" for problem in self.problems)
+
+
+def held(
+    root: Path,
+    old: Material,
+    new: Material,
+    *,
+    run_it: bool | None = None,
+    limit_s: float = 600.0,
+) -> OverrideReport:
+    """The override report, with a run under the newer version where the sources leave something open.
+
+    Args:
+        root: the model repo.
+        old: the version that it stands on.
+        new: the version to go to.
+        run_it: None runs the repo where a default that it overrides has changed and no source shows a break, which
+            would end every import; True always, False never.
+        limit_s: for the run (s).
+
+    Raises:
+        TemplateError: the newer version declares a change that this `crm` does not know.
+    """
+    found = report(root, old, new)
+    verdicts = {finding.verdict for finding in found.findings}
+    open_question = "break" not in verdicts and bool(verdicts & {"look", "unproven"})
+    if run_it is False or (run_it is None and not open_question):
+        return found
+    return report(root, old, new, run(root, new, limit_s=limit_s))
 
 
 def run(root: Path, new: Material, *, limit_s: float = 600.0, tests: bool = True) -> DynamicResult:
