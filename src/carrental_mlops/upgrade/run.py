@@ -56,7 +56,7 @@ def foreseen(plan: Plan) -> Outcome:
     """
     file = JournalFile(plan.git)
     WorkTree(plan.git, file, plan.journal).refuse_what_would_be_lost()
-    entries = () if plan.merged.unmerged else _ledger(plan.git, plan.journal, plan.merged.tree, None)
+    entries = () if plan.merged.unmerged else ledger_after(plan.git, plan.journal, plan.merged.tree, None)
     return _outcome(plan.journal, entries, tuple(e.path for e in plan.returned))
 
 
@@ -267,7 +267,7 @@ def _finish(
         raise ConfigError("HEAD is on another branch now", f"git switch to the branch of {journal.head[:12]}")
     if journal.commit and git.text("rev-parse", "HEAD") == journal.commit:
         return journal, head_ledger(git, journal.commit), ()
-    entries = _ledger(git, journal, git.text("write-tree"), None)
+    entries = ledger_after(git, journal, git.text("write-tree"), None)
     notes: list[str] = []
     _write_ledger(git, entries)
     if look is not None:
@@ -308,7 +308,7 @@ def _write_ledger(git: Git, entries: tuple[Declined, ...]) -> None:
     git.out("update-index", "--add", "--cacheinfo", f"100644,{oid},{LEDGER}")
 
 
-def _ledger(git: Git, journal: Journal, result: str, today: datetime.date | None) -> tuple[Declined, ...]:
+def ledger_after(git: Git, journal: Journal, result: str, today: datetime.date | None) -> tuple[Declined, ...]:
     """The ledger after this upgrade, whose tree is `result`."""
     base, theirs = (files_of_commit(git, side) for side in (journal.sides.base, journal.sides.theirs))
     versions = (journal.version_from, journal.version_to)
