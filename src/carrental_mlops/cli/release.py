@@ -99,7 +99,7 @@ def _store(repo: Path | None, env: str | None) -> tuple[ReleaseStore, str]:
     from carrental_mlops.deploy.releases.store import ReleaseStore
 
     found = open_repo(repo, env)
-    return ReleaseStore(found.root, found.config.deploy.releases), env or found.config.environments[0]
+    return ReleaseStore(found.root, found.config.deploy.releases), env or found.config.local
 
 
 def _newest(store: ReleaseStore, env: str, count: int) -> list[Stored]:

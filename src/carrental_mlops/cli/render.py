@@ -45,7 +45,7 @@ def render(
     found = open_repo(repo, env, sets or ())
     check_nodes(found.root, env, tuple(sets or ()))
     hold_pipelines(found)
-    name, store = env or found.config.environments[0], ReleaseStore(found.root, found.config.deploy.releases)
+    name, store = env or found.config.local, ReleaseStore(found.root, found.config.deploy.releases)
     newest = store.get(release).release if release else next((s.release for s in store.releases(name, 1)), None)
     beside = store.get(champion).release if champion else None
     wanted = newest or _preview(found, name)

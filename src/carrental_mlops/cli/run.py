@@ -108,7 +108,7 @@ def _plan(repo: ModelRepo, request: Request, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json
 
     pipeline = repo.pipeline(request.pipeline)
-    steps, env = _planned(repo, pipeline, request), request.env or repo.config.environments[0]
+    steps, env = _planned(repo, pipeline, request), request.env or repo.config.local
     if as_json:
         show_json({"pipeline": pipeline.name, "engine": request.engine, "env": env, "steps": steps})
         return

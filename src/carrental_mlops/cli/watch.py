@@ -22,7 +22,7 @@ def alerts(env: Env = None, sets: Sets = None, as_json: Json = False, repo: Repo
     from carrental_mlops.deploy.observe.rules import rules_of
 
     found = open_repo(repo, env, sets or ())
-    groups = rules_of(found.config, env or found.config.environments[0])
+    groups = rules_of(found.config, env or found.config.local)
     rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     if as_json:
         show_json(rules)
@@ -40,7 +40,7 @@ def rules(out: Out = None, env: Env = None, sets: Sets = None, repo: Repo = None
     from carrental_mlops.deploy.observe.rules import rules_of
 
     found = open_repo(repo, env, sets or ())
-    groups = rules_of(found.config, env or found.config.environments[0])
+    groups = rules_of(found.config, env or found.config.local)
     _give(yaml.safe_dump({"groups": groups}, sort_keys=False, width=120), out)
 
 
@@ -51,7 +51,7 @@ def runbook(out: Out = None, env: Env = None, sets: Sets = None, repo: Repo = No
     from carrental_mlops.deploy.observe.runbook import runbook_of
 
     found = open_repo(repo, env, sets or ())
-    _give(runbook_of(found.config, env or found.config.environments[0]), out)
+    _give(runbook_of(found.config, env or found.config.local), out)
 
 
 @app.command(epilog="Example: crm watch dashboard --env prod --out dashboard.json")

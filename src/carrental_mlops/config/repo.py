@@ -30,7 +30,7 @@ def overlay_of(root: Path, config: RepoConfig, env: str | None = None) -> Path:
 
 def is_local(config: RepoConfig, env: str | None) -> bool:
     """Whether `env` is the first environment, which is this machine and no cluster; None is the first one."""
-    return env in (None, config.environments[0])
+    return env in (None, config.local)
 
 
 def from_to(config: RepoConfig, source: str | None, target: str | None) -> tuple[str, str]:
@@ -60,5 +60,5 @@ def of_cluster(config: RepoConfig, env: str | None) -> None:
     """
     if is_local(config, env):
         others = config.environments[1:]
-        what = f"{config.environments[0]} is this machine, and has no cluster"
+        what = f"{config.local} is this machine, and has no cluster"
         raise ConfigError(what, f"--env {others[-1]}" if others else "name a second one in crm.yaml: environments")

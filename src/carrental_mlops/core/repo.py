@@ -78,7 +78,7 @@ class ModelRepo:
         config = self.config
         return Context(
             service=config.service,
-            env=env or config.environments[0],
+            env=env or config.local,
             seed=config.seed if seed is None else seed,
             root=self.root,
             tracking_uri=config.mlflow.tracking_uri,

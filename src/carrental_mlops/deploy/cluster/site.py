@@ -99,7 +99,7 @@ class Site:
         of_cluster(repo.config, env)
         deploy = repo.config.deploy
         store = ReleaseStore(repo.root, deploy.releases)
-        return cls(repo, env or repo.config.environments[0], store, Cluster(deploy.namespace, deploy.context))
+        return cls(repo, env or repo.config.local, store, Cluster(deploy.namespace, deploy.context))
 
     @property
     def service(self) -> str:

@@ -62,7 +62,7 @@ def hold(config: RepoConfig, env: str) -> None:
     Raises:
         ConfigError: names every key that is missing, and the overlay that it belongs to.
     """
-    if env == config.environments[0]:
+    if env == config.local:
         others = ", ".join(config.environments[1:]) or "an environment after the first"
         raise ConfigError(f"`{env}` runs on this machine and has no infrastructure", f"--env: {others}")
     deploy = config.deploy

@@ -36,7 +36,7 @@ def batch_of(config: RepoConfig, env: str) -> BatchValues | None:
     job = config.deploy.batch
     if job is None:
         return None
-    if env != config.environments[0]:
+    if env != config.local:
         _hold_outside(config, job, env)
     return BatchValues(job=job, deadline_s=batch_deadline_s(config), egress=batch_egress_of(config))
 

@@ -41,7 +41,7 @@ def plain_urls(config: RepoConfig, env: str) -> list[Finding]:
     Returns:
         One finding a key, its URL without a password; empty where all is well.
     """
-    if env == config.environments[0]:
+    if env == config.local:
         return []
     found = []
     for key, url in _urls(config.model_dump(mode="json"), ""):

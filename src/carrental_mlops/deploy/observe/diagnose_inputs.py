@@ -42,7 +42,7 @@ def page_of(
         deadline_s: longest that it takes (seconds).
     """
     until = time.monotonic() + deadline_s
-    config, name = repo.config, env or repo.config.environments[0]
+    config, name = repo.config, env or repo.config.local
     began, place = datetime.fromtimestamp(since, UTC), config.deploy.releases
     looks = [
         _Look(
@@ -50,7 +50,7 @@ def page_of(
             lambda: changes_of(ReleaseStore(repo.root, place), Journal(repo.root, place, name), name, began),
         )
     ]
-    if name != config.environments[0]:
+    if name != config.local:
         cluster = Cluster(config.deploy.namespace, config.deploy.context)
         looks.append(_Look("the cluster", lambda: _of_cluster(cluster, config.service, began)))
     asked = Asked(Prometheus(prometheus or config.watch.prometheus, until), Queries.of(config), since, time.time())

@@ -82,7 +82,7 @@ class Draft:
                 "show it (crm run training, crm loadtest --profile load), or let a person answer for it in "
                 "releases/waivers.yaml: what, by, reason, expires",
             )
-        if self.config.tier == 1 and self.env == self.config.environments[-1]:
+        if self.config.tier == 1 and self.env == self.config.last:
             hold_separation(self.trained_by, self._approvers)
 
     @cached_property

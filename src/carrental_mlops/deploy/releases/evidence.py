@@ -29,7 +29,7 @@ def required(config: RepoConfig, env: str) -> tuple[Kind, ...]:
 
     A staging release needs none, for it is what is loaded; neither does a batch service, which promises no latency.
     """
-    loaded = env == config.environments[-1] and config.slo.p99_ms is not None
+    loaded = env == config.last and config.slo.p99_ms is not None
     return ("gate", "load_test") if loaded else ("gate",)
 
 

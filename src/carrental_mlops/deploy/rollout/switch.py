@@ -107,9 +107,9 @@ class Switching:
     @classmethod
     def of(cls, repo: ModelRepo, env: str | None) -> Switching:
         """That of `repo` in `env`; the first environment is this machine."""
-        config, name = repo.config, env or repo.config.environments[0]
+        config, name = repo.config, env or repo.config.local
         journal = Journal(repo.root, config.deploy.releases, name)
-        if name == config.environments[0]:
+        if name == config.local:
             return cls(LocalPlace(repo.root), journal)
         cluster = Cluster(config.deploy.namespace, config.deploy.context)
         return cls(ClusterPlace(cluster, config.service), journal, Prometheus(config.watch.prometheus))
