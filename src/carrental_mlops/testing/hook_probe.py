@@ -12,7 +12,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from carrental_mlops import __version__
 from carrental_mlops.config import load
@@ -21,6 +21,9 @@ from carrental_mlops.core.hook import hooks_of
 from carrental_mlops.core.overrides import Override, overrides
 from carrental_mlops.core.repo import ModelRepo, open_repo
 from carrental_mlops.errors import CrmError
+
+if TYPE_CHECKING:
+    from carrental_mlops.testing.hook_inputs import HookInputs
 
 
 def probe(root: Path) -> dict[str, Any]:
@@ -93,25 +96,32 @@ def _checked(repo: ModelRepo, cls: type, case: str, check: Callable[[Any], Any])
 
 def _cases(repo: ModelRepo, found: list[Override]) -> Iterator[dict[str, str]]:
     from carrental_mlops.testing.hook_cases import hook_cases
-    from carrental_mlops.testing.hook_inputs import HookInputs, hook_inputs
+    from carrental_mlops.testing.hook_inputs import hook_inputs
 
     given: list[HookInputs] = []
-    made = _outcome(repo.root, lambda: given.append(hook_inputs(repo)))
+    lacking = _outcome(repo.root, lambda: given.append(hook_inputs(repo)))
     for override in found:
         cls = _class(repo, override)
-        if cls is None:
+        owner = made(repo, cls, given[0]) if cls and given else None
+        if cls is None or (given and owner is None):
             continue
         for case, hold in hook_cases(cls, override.hook).items():
             named = {"cls": override.cls, "hook": _hook_of(repo, override), "case": case}
 
-            def asked(cls: type = cls, hold: Callable[..., None] = hold) -> None:
-                hold(_made(repo, cls, given[0]), given[0])
+            def asked(owner: Any = owner, hold: Callable[..., None] = hold) -> None:
+                hold(owner, given[0])
 
-            yield {**named, **(_outcome(repo.root, asked) if given else made)}
+            yield {**named, **(_outcome(repo.root, asked) if given else lacking)}
 
 
-def _made(repo: ModelRepo, cls: type, given: Any) -> Any:
-    """An object of `cls`, as a run would make it."""
+def made(repo: ModelRepo, cls: type, given: HookInputs) -> Any:
+    """An object of `cls` as a run would make it, or None where no pipeline has a configuration for it.
+
+    Args:
+        repo: whose pipelines and crm.yaml are asked; the slot of a class that `cls` derives from counts as its own.
+        cls: a step, a service or a set of features.
+        given: whose model a service answers with.
+    """
     from carrental_mlops.core import Step
     from carrental_mlops.serving import ModelService
 
@@ -119,11 +129,19 @@ def _made(repo: ModelRepo, cls: type, given: Any) -> Any:
         return cls(given.model)
     if not issubclass(cls, Step):
         return cls()
-    for pipeline in repo.pipelines().values():
-        for slot, used in pipeline.slots().items():
-            if used is cls:
-                return cls(repo.step_configs(pipeline)[slot], repo.context())
-    return cls(None, repo.context())
+    slots = [(p, slot, used) for p in repo.pipelines().values() for slot, used in p.slots().items()]
+    for pipeline, slot, used in sorted(slots, key=lambda found: found[2] is not cls):
+        if issubclass(cls, used) or _siblings(cls, used):
+            config = repo.step_configs(pipeline)[slot]
+            if isinstance(config, cls.config_model()):
+                return cls(config, repo.context())
+    return None
+
+
+def _siblings(cls: type, used: type) -> bool:
+    """Whether two classes of a repo stand in for the same default step."""
+    ours = [{b for b in c.__mro__ if b.__module__.startswith("carrental_mlops.steps")} for c in (cls, used)]
+    return bool(ours[0] & ours[1])
 
 
 def _outcome(root: Path, check: Callable[[], Any]) -> dict[str, str]:

@@ -195,11 +195,9 @@ class _Held:
 
     def _call(self, cls: Found, hook: Hook, misfit: Misfit, now: dict[str, Hook]) -> OverrideFinding:
         name = f"{hook.owner}.{hook.name}"
-        new = now[hook.name].signature if hook.name in now else ""
-        mend = f"{misfit.place}: {misfit.edit}"
-        return OverrideFinding(
-            "break", misfit.place, cls.name, name, hook.signature, new, otherwise=misfit.otherwise, mend=mend
-        )
+        new = f"{hook.name}{now[hook.name].signature}" if hook.name in now else ""
+        old, mend = f"{hook.name}{hook.signature}", f"{misfit.place}: {misfit.edit}"
+        return OverrideFinding("break", misfit.place, cls.name, name, old, new, otherwise=misfit.otherwise, mend=mend)
 
     def taken_names(self) -> Iterator[OverrideFinding]:
         """Names of the repo's classes that the newer version's classes have and the old one's had not."""
@@ -213,7 +211,7 @@ class _Held:
                 if name in (_closed_names(chain) | opened.keys()) - had and method.owner is cls:
                     kind = f"overrides the new hook `{name}` unasked" if name in opened else "hides a name of the base"
                     what = f"`{cls.name}.{name}` {kind}, and the import may stop with OverrideError"
-                    new = opened[name].signature if name in opened else ""
+                    new = f"{name}{opened[name].signature}" if name in opened else ""
                     place, hook = f"src/{method.place}", f"{opened[name].owner}.{name}" if name in opened else ""
                     mend = f"{place}: give `{name}` another name"
                     yield OverrideFinding("break", place, cls.name, hook, "", new, otherwise=what, mend=mend)

@@ -14,6 +14,7 @@ from carrental_mlops.core.hook import hooks_of
 from carrental_mlops.core.repo import ModelRepo, open_repo
 from carrental_mlops.errors import ContractError
 from carrental_mlops.serving import ModelService
+from carrental_mlops.testing import hook_probe
 from carrental_mlops.testing.hook_cases import hook_cases
 from carrental_mlops.testing.hook_inputs import HookInputs, hook_inputs
 
@@ -100,6 +101,24 @@ def test_a_mistake_fails_a_case(mistake: str, repo: ModelRepo, given: HookInputs
     with pytest.raises(ContractError, match=word):
         for case in hook_cases(wrong, hook).values():
             case(made(wrong, repo, given), given)
+
+
+def test_a_class_that_no_slot_holds_is_made_with_the_settings_of_its_default(
+    repo: ModelRepo, given: HookInputs
+) -> None:
+    class Unused(steps.CalibrateStep):
+        def calibrator(self) -> Any:
+            return None
+
+    class Wanting(steps.PredictConfig):
+        needed: int
+
+    class Elsewhere(steps.PredictStep):
+        config: Wanting
+
+    found = hook_probe.made(repo, Unused, given)
+    assert isinstance(found.config, steps.CalibrateConfig)
+    assert hook_probe.made(repo, Elsewhere, given) is None
 
 
 def test_a_decision_that_looks_at_the_other_rows_fails_a_case(repo: ModelRepo, given: HookInputs) -> None:
