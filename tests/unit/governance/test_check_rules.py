@@ -223,7 +223,7 @@ def test_severities_of_the_tier_decide_what_blocks(repo: Path) -> None:
 
 def test_a_repo_whose_configuration_cannot_be_read_is_held_as_tier_1(repo: Path) -> None:
     (repo / CRM).write_text("tier: 3\n")
-    result = check(repo, only=["CRM1"])
+    result = check(repo, only=["CRM101"])
     assert result.tier == 1 and result.blocked
     assert {f.severity for f in result.findings} == {Severity.ERROR}
 

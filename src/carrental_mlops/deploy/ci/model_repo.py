@@ -33,7 +33,7 @@ _CHECKS = (
     Job(
         name="config",
         stage="check",
-        about="crm check: configuration, managed files, hooks, features, deployment, secrets, locks, evidence, documents",
+        about="crm check: configuration, managed files, hooks, features, deployment, secrets, locks, evidence, owner",
         script=(
             'make check CHECK="--sarif .crm/ci/config/check.sarif --code-quality .crm/ci/config/code-quality.json"',
         ),

@@ -34,6 +34,16 @@ PACKAGE = Pipeline(
             minutes=5,
         ),
         Job(
+            name="api",
+            stage="check",
+            about="A changed hook or a lost public name has a major version or its line in CHANGELOG.md",
+            script=("make api",),
+            on=_ALWAYS,
+            packages=("git", "make"),
+            history=True,
+            minutes=15,
+        ),
+        Job(
             name="audit",
             stage="check",
             about="Known holes in what pipelines and services install",
@@ -56,7 +66,7 @@ PACKAGE = Pipeline(
                 "cp -r dist .crm/ci/build/dist",
             ),
             on=_ALWAYS,
-            needs=("test", "changelog", "audit"),
+            needs=("test", "changelog", "api", "audit"),
             keeps=True,
         ),
         Job(
