@@ -12,7 +12,7 @@ ENVIRONMENTS := pipelines serving mlserver seldon alibi deploy
 export PATH := $(CURDIR)/.venv/bin:$(CURDIR)/.tools/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test312 e2e control-plane lint type bench docs build lock format clean export
+.PHONY: help setup demo test test312 e2e control-plane lint type api bench docs build lock format clean export
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 15
@@ -40,7 +40,10 @@ lint: setup
 type: setup
 	@$(PY) -m mypy
 
-test: setup lint type ## lint, types, tests; on 3.12 too, what a version can change; its last line says where there is no 3.12
+api: setup ## hooks and public names against the last tag: a change wants a major version or its line in CHANGELOG.md
+	@$(PY) .ci/api_gate.py $(BASE)
+
+test: setup lint type api ## lint, types, hooks, tests; on 3.12 too, what a version can change; its last line says where there is no 3.12
 	@$(PY) -m pytest -q -n 2 --dist loadfile
 	@$(MAKE) --no-print-directory test312
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,6 +20,9 @@ app = verb()
 @app.command(epilog="Example: crm hooks train")
 def hooks(
     step: Annotated[str | None, typer.Argument(help="Of this step alone, or of feature_set or service.")] = None,
+    usage: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Count who overrides what in all repos below; nothing is run.")
+    ] = None,
     as_json: Json = False,
     repo: Repo = None,
 ) -> None:
@@ -26,6 +30,9 @@ def hooks(
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.scaffold.step_cards import hook_cards
 
+    if usage is not None:
+        _count(usage, step, as_json)
+        return
     cards, own = hook_cards(step), _overrides(repo)
     found = [
         {"step": card["name"], "class": card["class"], **hook, "overrides": _of(card["class"], hook["name"], own)}
@@ -39,6 +46,30 @@ def hooks(
         _show(hook)
     if not found:
         typer.echo(f"{step} has no hook: its settings in crm.yaml say it all (crm steps show {step})")
+
+
+def _count(fleet: Path, step: str | None, as_json: bool) -> None:
+    from carrental_mlops.cli.terminal import show_json
+    from carrental_mlops.fleet.package.usage import usage
+    from carrental_mlops.scaffold.step_cards import hook_cards
+
+    only = {card["class"] for card in hook_cards(step)} if step else None
+    found = usage(fleet)
+    shown = {hook: uses for hook, uses in found.hooks.items() if only is None or hook.partition(".")[0] in only}
+    if as_json:
+        show_json(replace(found, hooks=shown).to_json())
+        return
+    for hook, uses in shown.items():
+        repos = found.repos_of(hook)
+        typer.echo(
+            f"{hook}  {len(repos)} of {len(found.repos)} {'repo overrides' if len(repos) == 1 else 'repos override'} it"
+        )
+        for use in uses:
+            typer.echo(f"  {use.repo} ({use.version})  {use.place}")
+    if not shown:
+        typer.echo(f"none of {len(found.repos)} repos overrides a hook" + (f" of {step}" if step else ""))
+    for sentence in found.unread:
+        typer.echo(f"not counted: {sentence}", err=True)
 
 
 def _overrides(repo: Path | None) -> list[Override] | None:

@@ -44,8 +44,10 @@ _NOUNS = {
     "audit": ("app", "What was answered: show, get, ship, prune."),
     "replay": ("app", "Past decisions made again by another model version."),
     "report": ("app", "Reports of past trainings."),
+    "kpi": ("app", "From idea to production in numbers: show, report, idea, roadmap, metrics."),
     "watch": ("app", "What an on-call engineer gets: alerts, rules, runbook, dashboard."),
     "infra": ("app", "What a service needs on AWS: plan, apply, destroy, cost."),
+    "release-notes": ("app", "What a release means for teams, and whom it touches."),
     "doctor": ("app", "What is missing here, and the command that mends it."),
     "version": ("app", "Print the installed version."),
 }
@@ -56,7 +58,9 @@ class Commands(LazyGroup):
     """All of `crm`."""
 
     summaries = {name: summary for name, (_, summary) in _NOUNS.items()}
-    places = {name: f"carrental_mlops.cli.{name}:{attribute}" for name, (attribute, _) in _NOUNS.items()}
+    places = {
+        name: f"carrental_mlops.cli.{name.replace('-', '_')}:{attribute}" for name, (attribute, _) in _NOUNS.items()
+    }
 
 
 app = typer.Typer(

@@ -64,6 +64,11 @@ IN_A_REPO = [
     ("watch", "rules"),
     ("watch", "runbook"),
     ("watch", "dashboard"),
+    ("kpi", "show"),
+    ("kpi", "report", "--out", "kpi"),
+    ("kpi", "metrics"),
+    ("kpi", "idea", "night-rentals", "--person", "ana@example.com"),
+    ("kpi", "roadmap"),
 ]
 """Commands that read a model repo, with arguments that a good repo would take."""
 FREE = [
@@ -74,6 +79,7 @@ FREE = [
     ("steps", "show", "train"),
     ("hooks",),
     ("doctor",),
+    ("release-notes",),
     ("infra", "subjects", "--project", "ds/tiny"),
     ("version",),
     ("k6", "build"),
@@ -88,6 +94,9 @@ UNKNOWN = [
     ("steps", "show", "trian"),
     ("steps", "override", "trian"),
     ("hooks", "trian"),
+    ("hooks", "--usage", "nowhere"),
+    ("release-notes", "--to", "banana"),
+    ("release-notes", "--from", "0.1.0", "--fleet", "nowhere"),
     ("pipelines", "show", "cuonting"),
     ("config", "explain", "teir"),
     ("config", "show", "--env", "prdo"),
@@ -114,6 +123,15 @@ UNKNOWN = [
     ("diagnose", "anothers", "--env", "prod"),
     ("infra", "cost", "--env", "prdo"),
     ("watch", "rules", "--env", "prdo"),
+    ("kpi", "show", "nowhere"),
+    ("kpi", "show", "--at", "yesterday"),
+    ("kpi", "show", "--at", "2999-01-01"),
+    ("kpi", "show", "--roadmap", "nowhere.yaml"),
+    ("kpi", "show", "--costs", "nowhere.yaml"),
+    ("kpi", "show", "--latest", "newest"),
+    ("kpi", "idea", "Night Rentals", "--person", "ana@example.com"),
+    ("kpi", "idea", "night-rentals", "--person", "ana@example.com", "--date", "2999-01-01"),
+    ("kpi", "roadmap", "--roadmap", "nowhere.yaml"),
 ]
 OTHERWISE = [("report", "open", "--print"), ("image", "scan"), ("check",)]
 """Do not read crm.yaml; `check` lists a broken one among what it finds."""

@@ -39,7 +39,6 @@ PACKAGE = Pipeline(
             about="A changed hook or a lost public name has a major version or its line in CHANGELOG.md",
             script=("make api",),
             on=_ALWAYS,
-            packages=("git", "make"),
             history=True,
             minutes=15,
         ),
