@@ -237,11 +237,18 @@ def _put_back(git: Git, file: JournalFile, journal: Journal) -> str:
         return ""
     git = git.identified()
     if git.out("status", "--porcelain=v1", "--untracked-files=no"):
-        return journal.stash
-    if all(git.run("stash", "apply", "--quiet", *way, journal.stash).returncode for way in (("--index",), ())):
+        if not _is_back(git, journal.stash):
+            return journal.stash
+    elif all(git.run("stash", "apply", "--quiet", *way, journal.stash).returncode for way in (("--index",), ())):
         return journal.stash
     git.out("stash", "drop", "--quiet", f"stash@{{{known.index(journal.stash)}}}")
     return ""
+
+
+def _is_back(git: Git, stash: str) -> bool:
+    """Whether the work tree holds what was stashed: a kill came between putting it back and dropping the stash."""
+    paths = git.text("diff-tree", "-r", "-z", "--name-only", f"{stash}^1", stash).split("\0")
+    return git.run("diff", "--quiet", stash, "--", *(path for path in paths if path)).returncode == 0
 
 
 def _refuse_conflicts(git: Git, journal: Journal) -> None:
