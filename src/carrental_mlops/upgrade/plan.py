@@ -57,7 +57,7 @@ def open_git(root: Path, scratch: Path | None = None) -> Git:
 
 
 def head_record(git: Git, commit: str = "HEAD") -> Recorded:
-    """What the commit's `.crm.json` says.
+    """What the `.crm.json` of a commit says; of the index where `commit` is empty.
 
     Raises:
         ConfigError: there is no commit, or it has no `.crm.json` that we wrote.

@@ -15,7 +15,7 @@ from carrental_mlops.scaffold.git import Git
 from carrental_mlops.upgrade.declined import declined, offered_again, settled
 from carrental_mlops.upgrade.journal import Journal, JournalFile
 from carrental_mlops.upgrade.merge import Change
-from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, open_git
+from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, head_record, open_git
 from carrental_mlops.upgrade.work_tree import WorkTree
 
 _KEEP = "refs/worktree/crm-upgrade"
@@ -274,6 +274,10 @@ def _finish(
         raise ConfigError("HEAD is on another branch now", f"git switch to the branch of {journal.head[:12]}")
     if journal.commit and git.text("rev-parse", "HEAD") == journal.commit:
         return journal, head_ledger(git, journal.commit), ()
+    if head_record(git, "").version != journal.version_to:
+        raise ConfigError(
+            "the index holds the old version again (git reset, git checkout)", "crm upgrade --abort, then crm upgrade"
+        )
     entries = ledger_after(git, journal, git.text("write-tree"), None)
     notes: list[str] = []
     _write_ledger(git, entries)
@@ -284,7 +288,7 @@ def _finish(
             notes.append(str(error))
     parent, tree = git.text("rev-parse", "HEAD"), git.text("write-tree")
     if tree == git.text("rev-parse", "HEAD^{tree}"):
-        return journal, entries, tuple(notes)
+        return replace(journal, commit=parent), entries, tuple(notes)  # the team committed it
     git = git.identified()
     sign = ["-S"] if git.run("config", "--type=bool", "commit.gpgSign").stdout.strip() == b"true" else []
     message = _message(journal, entries).encode("utf-8", "replace")

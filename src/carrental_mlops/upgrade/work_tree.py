@@ -7,6 +7,7 @@ somebody's work and stops it.
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Mapping
@@ -292,22 +293,18 @@ def _index_lines(changes: Iterable[Change], digits: int) -> Iterable[bytes]:
 def _contents(git: Git, wanted: list[tuple[str, Entry]]) -> Mapping[tuple[str, Entry], bytes]:
     """Of each entry the bytes that a checkout would write at its path."""
     found: dict[tuple[str, Entry], bytes] = {}
+    end = f"crm-end-{secrets.token_hex(8)}"
     for links in (True, False):
         these = [(path, entry) for path, entry in wanted if (entry.mode == _LINK) is links]
         if not these:
             continue
         lines = [entry.oid if links else f"{entry.oid} {path}" for path, entry in these]
-        asked = "\0".join(lines).encode("utf-8", "surrogateescape") + b"\0"
+        asked = "".join(f"{line}\0{end}\0" for line in lines).encode("utf-8", "surrogateescape")
         told = git.out("cat-file", "--batch", "-z", *([] if links else ["--filters"]), stdin=asked)
-        for key in these:
-            head, _, told = told.partition(b"\n")
-            size = int(_size_of(git, head))
-            found[key], told = told[:size], told[size + 1 :]
+        # Git tells the size before filters, so that what it says of a name that is nowhere marks each end.
+        for key, answer in zip(these, told.split(f"\n{end} missing\n".encode()), strict=False):
+            head, _, content = answer.partition(b"\n")
+            if len(head.split(b" ")) != 3:
+                raise TemplateError(f"{git.root}: git lacks an object of {key[0]}", "git fsck; crm upgrade --abort")
+            found[key] = content
     return found
-
-
-def _size_of(git: Git, head: bytes) -> bytes:
-    parts = head.split(b" ")
-    if len(parts) != 3:
-        raise TemplateError(f"{git.root}: git holds no object for {head.decode()}", "git fsck; crm upgrade --abort")
-    return parts[2]

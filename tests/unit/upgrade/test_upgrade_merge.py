@@ -302,6 +302,66 @@ def test_a_preview_writes_nothing(tmp_path: Path) -> None:
     assert everything() == there
 
 
+def test_a_resolution_that_the_team_committed_itself_is_gone_on_from(tmp_path: Path) -> None:
+    repo, go = made(
+        tmp_path,
+        {"Makefile": MANAGED},
+        {"Makefile": MANAGED.replace("line 3\n", "fix\n")},
+        replaced("Makefile", "line 3\n", "mine\n"),
+    )
+    go()
+    (repo / "Makefile").write_text(MANAGED.replace("line 3\n", "fix\n"))
+    own = commit(repo)
+    with pytest.raises(ConfigError, match="HEAD has moved since"):
+        abort(repo)
+    assert proceed(repo).commit == own == git(repo, "rev-parse", "HEAD").strip()
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_an_upgrade_that_was_reset_by_hand_is_not_taken_for_a_declined_one(tmp_path: Path) -> None:
+    repo, go = made(tmp_path, {"a.txt": LINES}, {"a.txt": NEW}, replaced("a.txt", "line 3\n", "mine\n"))
+    before = snapshot(repo)
+    go()
+    git(repo, "reset", "--hard", "--quiet")
+    with pytest.raises(ConfigError, match=r"old version again.*\nFix: crm upgrade --abort"):
+        proceed(repo)
+    abort(repo)
+    assert snapshot(repo) == before
+
+
+def test_line_endings_that_git_converts_are_no_edit(tmp_path: Path) -> None:
+    repo, go = made(
+        tmp_path,
+        {"a.txt": LINES, "b.txt": "b\n"},
+        {"a.txt": NEW, "b.txt": "b\n"},
+        lambda r: (r / ".gitattributes").write_text("*.txt text eol=crlf\n"),
+    )
+    (repo / "a.txt").unlink()
+    git(repo, "checkout", "--", "a.txt")
+    assert b"line 3\r\n" in (repo / "a.txt").read_bytes()
+    assert go().commit
+    assert (repo / "a.txt").read_bytes() == NEW.replace("\n", "\r\n").encode()
+    assert git(repo, "status", "--porcelain") == ""
+
+
+def test_a_linked_work_tree_and_a_repo_in_a_larger_one(tmp_path: Path) -> None:
+    before, after = version(tmp_path, "1.0.0", {"a.txt": LINES}), version(tmp_path, "1.1.0", {"a.txt": NEW})
+    repo = repo_of(before, tmp_path / "repo")
+    git(repo, "worktree", "add", "--quiet", str(tmp_path / "beside"))
+    (tmp_path / "beside" / "a.txt").write_text(LINES.replace("line 3\n", "mine\n"))
+    commit(tmp_path / "beside")
+    there = snapshot(tmp_path / "beside")
+    assert start(plan(tmp_path / "beside", before, after)).unmerged == ("a.txt",)
+    assert start(plan(repo, before, after)).commit
+    abort(tmp_path / "beside")
+    assert snapshot(tmp_path / "beside") == there
+    inner = repo / "inner"
+    inner.mkdir()
+    (inner / ".crm.json").write_bytes((repo / ".crm.json").read_bytes())
+    with pytest.raises(ConfigError, match="not the top of a git repository"):
+        plan(inner, before, after)
+
+
 def test_new_questions_alone_are_asked_and_recorded(tmp_path: Path) -> None:
     before = version(tmp_path, "1.0.0", {"a.txt": "{{cookiecutter.name}}\n"})
     after = version(tmp_path, "1.1.0", {"a.txt": "{{cookiecutter.name}} {{cookiecutter.tier}}\n"}, {"tier": ["2", "1"]})
