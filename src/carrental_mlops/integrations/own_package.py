@@ -38,14 +38,14 @@ def wheel_into(folder: Path) -> Path | None:
     return next(folder.glob("*.whl"))
 
 
-def install_alone(version: str, folder: Path) -> None:
-    """A released version in `folder`, as its wheel unpacks and without what it depends on, from uv's index.
+def install_alone(version: str, folder: Path, package: str = "carrental-mlops") -> None:
+    """A released version of a package in `folder`, as its wheel unpacks and without what it depends on, from uv's index.
 
     Raises:
         ConfigError: the index has no such version, or there is no uv.
         PlatformError: the index does not answer (retryable).
     """
-    wanted = f"carrental-mlops=={version}"
+    wanted = f"{package}=={version}"
     command = [_uv(), "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:", "--python", sys.executable]
     done = subprocess.run(  # noqa: S603 - fixed words and a version
         [*command, "--target", str(folder), wanted], capture_output=True, text=True, check=False

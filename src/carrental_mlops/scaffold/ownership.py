@@ -35,13 +35,30 @@ def owner_of(path: str, content: bytes) -> Owner:
     return "managed" if HEADER.encode() in content.partition(b"\n")[0] else "yours"
 
 
-def record(files: Mapping[str, Rendered], template: str, version: str, answers: Mapping[str, str]) -> bytes:
+@dataclass(frozen=True)
+class TemplatePackage:
+    """The package of a team that a template comes from."""
+
+    name: str
+    """Of the distribution."""
+    version: str
+
+
+def record(
+    files: Mapping[str, Rendered],
+    template: str,
+    version: str,
+    answers: Mapping[str, str],
+    package: TemplatePackage | None = None,
+) -> bytes:
     """The text of `.crm.json`: what the repo was made from, and each file's owner and SHA-256 as rendered."""
     told = {
         path: {"owner": owner_of(path, file.content), "sha256": hashlib.sha256(file.content).hexdigest()}
         for path, file in files.items()
     }
-    whole = {"template": template, "version": version, "answers": dict(answers), "files": told}
+    whole: dict[str, object] = {"template": template, "version": version, "answers": dict(answers), "files": told}
+    if package is not None:
+        whole["package"] = {"name": package.name, "version": package.version}
     return (json.dumps(whole, indent=2) + "\n").encode()
 
 
@@ -54,6 +71,8 @@ class Recorded:
     answers: dict[str, str]
     owners: dict[str, Owner]
     """Of each file that the template made, as it was then."""
+    package: TemplatePackage | None = None
+    """None where the template is one of this package."""
 
 
 def read_record(root: Path) -> Recorded:
@@ -77,6 +96,8 @@ def parse_record(content: bytes, name: str = RECORD) -> Recorded:
     try:
         told = json.loads(content)
         owners = {path: entry["owner"] for path, entry in told["files"].items()}
-        return Recorded(str(told["template"]), str(told["version"]), dict(told["answers"]), owners)
+        made = told.get("package")
+        package = TemplatePackage(str(made["name"]), str(made["version"])) if made else None
+        return Recorded(str(told["template"]), str(told["version"]), dict(told["answers"]), owners, package)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ConfigError(f"{name} does not hold what crm writes: {error!r}", f"git checkout -- {RECORD}") from error

@@ -82,8 +82,8 @@ def material(version: str = __version__) -> Material:
     wheels = os.environ.get("CRM_WHEELS")
     wheel = next(iter(sorted(Path(wheels).glob(f"{PACKAGE}-{version}-*.whl"))), None) if wheels else None
     if wheel is not None:
-        name = f"{version}-{_digest_of(wheel)[:16]}"
-        return _cached(version, name, lambda folder: _unpack(wheel, folder))
+        name = f"{version}-{file_digest(wheel)[:16]}"
+        return _cached(version, name, lambda folder: unpack_wheel(wheel, folder))
     return _cached(version, version, lambda folder: _from_index(version, folder))
 
 
@@ -101,7 +101,7 @@ def _installed() -> Material:
     sources = {kind: checkout / kind for kind in ("templates", *_KINDS)} | {PACKAGE: package}
     digest = hashlib.sha256((checkout / "CHANGELOG.md").read_bytes())
     for name, folder in sources.items():
-        digest.update(f"{name} {_folder_digest(folder)}\n".encode())
+        digest.update(f"{name} {folder_digest(folder)}\n".encode())
     name = f"{__version__}+checkout.{digest.hexdigest()[:16]}"
     return _cached(__version__, name, lambda folder: _assemble(checkout, package, folder))
 
@@ -119,7 +119,8 @@ def _assemble(checkout: Path, package: Path, into: Path) -> None:
     shutil.copy(checkout / "CHANGELOG.md", assets / "CHANGELOG.md")
 
 
-def _unpack(wheel: Path, into: Path) -> None:
+def unpack_wheel(wheel: Path, into: Path) -> None:
+    """A wheel's files below `into`, executable ones as such. Raises ConfigError where it is no wheel."""
     try:
         with zipfile.ZipFile(wheel) as archive:
             for entry in archive.infolist():
@@ -137,6 +138,20 @@ def _from_index(version: str, into: Path) -> None:
 
 
 def _cached(version: str, name: str, fill: Callable[[Path], None]) -> Material:
+    found = Material(version, cached_folder(name, fill))
+    if not found.assets.is_dir():
+        raise ConfigError(
+            f"carrental-mlops {version} holds no templates", "name a version that `crm upgrade --to` can take"
+        )
+    return found
+
+
+def cached_folder(name: str, fill: Callable[[Path], None]) -> Path:
+    """The folder `name` of the cache, filled where it is not there or not as it was stored.
+
+    Raises:
+        PlatformError: the cache cannot be written.
+    """
     place = cache_folder() / name
     try:
         if not _holds(place):
@@ -146,18 +161,13 @@ def _cached(version: str, name: str, fill: Callable[[Path], None]) -> Material:
             f"{place} cannot be written: {error.strerror or error}",
             "free some space there, or set XDG_CACHE_HOME to a folder of yours",
         ) from error
-    found = Material(version, place)
-    if not found.assets.is_dir():
-        raise ConfigError(
-            f"carrental-mlops {version} holds no templates", "name a version that `crm upgrade --to` can take"
-        )
-    return found
+    return place
 
 
 def _holds(place: Path) -> bool:
     """Whether the folder is as it was stored."""
     told = place / _DIGEST
-    return told.is_file() and told.read_text(encoding="ascii").strip() == _folder_digest(place)
+    return told.is_file() and told.read_text(encoding="ascii").strip() == folder_digest(place)
 
 
 def _store(place: Path, fill: Callable[[Path], None]) -> None:
@@ -167,7 +177,7 @@ def _store(place: Path, fill: Callable[[Path], None]) -> None:
         made = Path(scratch) / "made"
         made.mkdir()
         fill(made)
-        (made / _DIGEST).write_text(_folder_digest(made) + "\n", encoding="ascii")
+        (made / _DIGEST).write_text(folder_digest(made) + "\n", encoding="ascii")
         if place.exists() and not _holds(place):
             place.rename(Path(scratch) / "spoilt")
         try:
@@ -177,16 +187,17 @@ def _store(place: Path, fill: Callable[[Path], None]) -> None:
                 raise
 
 
-def _folder_digest(folder: Path) -> str:
+def folder_digest(folder: Path) -> str:
     """SHA-256 over names and contents; bytecode that Python leaves does not count."""
     whole = hashlib.sha256()
     for path in files_of(folder):
         if path.as_posix() == _DIGEST:
             continue
-        whole.update(f"{path.as_posix()}\0{_digest_of(folder / path)}\n".encode())
+        whole.update(f"{path.as_posix()}\0{file_digest(folder / path)}\n".encode())
     return whole.hexdigest()
 
 
-def _digest_of(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
