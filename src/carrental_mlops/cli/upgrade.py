@@ -172,6 +172,8 @@ def _show_overrides(found: OverrideReport) -> None:
             typer.echo(f"  {line}" if line else "", nl=bool(line))
         if finding.mend:
             typer.echo(f"  Fix: {finding.mend}")
+    for line in found.dynamic.markdown_lines() if found.dynamic else ():
+        typer.echo(line.removeprefix("### "))
     fine = sum(finding.verdict == "fine" for finding in found.findings)
     typer.echo(f"{found.old} to {found.new}: {len(found.blocking)} of {len(found.findings)} block, {fine} unchanged")
 
