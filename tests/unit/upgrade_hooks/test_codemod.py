@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import re
 from pathlib import Path
 
@@ -263,6 +264,20 @@ def test_the_report_is_clean_once_the_codemod_has_run(old: Material, new: Materi
     codemod.plan(root, old, new).write()
     assert report(root, old, new).blocking == ()
     assert "def weights(self, *, table, seed: int):\n        return table" in (root / "src/pay/steps.py").read_text()
+
+
+def test_without_libcst_the_report_says_the_edit_and_the_codemod_how_to_install_it(
+    old: Material, new: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "libcst" else found(name))
+    edited(new, "steps/train.py", ("def sample_weight(self, *, rows", "def weights(self, *, rows"))
+    declare(new, RENAMED_HOOK)
+    root = repo(tmp_path, steps=HEAD + "    def sample_weight(self, *, rows): ...\n")
+    (finding,) = report(root, old, new).blocking
+    assert finding.mend == "src/pay/steps.py:5: rename the method to `weights`"
+    with pytest.raises(codemod.NotInstalled, match="uv pip install libcst"):
+        codemod.plan(root, old, new)
 
 
 def test_a_change_that_this_crm_does_not_know_is_refused(old: Material, new: Material, tmp_path: Path) -> None:
