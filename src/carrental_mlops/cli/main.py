@@ -21,6 +21,7 @@ _NOUNS = {
     "config": ("app", "crm.yaml: show, explain, set, validate, schema."),
     "upgrade": ("app", "A newer version into this repo, without losing a line."),
     "check": ("app", "Every rule asked of the repo; what blocks it, and its score."),
+    "fleet": ("app", "Every model repo at once: standing, upgrades, checks."),
     "runs": ("app", "Stored runs: list, compare, diff."),
     "debug": ("app", "One step of a stored run: its inputs in a shell or debugger."),
     "reproduce": ("app", "A registered model made again: equal, or what differs."),

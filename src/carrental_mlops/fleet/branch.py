@@ -1,0 +1,178 @@
+"""An upgrade as one commit in a repo's object store; work tree, index and branches stay as they are.
+
+Where a file is in conflict the commit keeps the team's text, whole, and the ledger says which change it lacks, so that
+no repo is left half merged and the change comes back.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from carrental_mlops.errors import ConfigError
+from carrental_mlops.fleet.clones import TRAILER
+from carrental_mlops.fleet.versions import Versions
+from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text
+from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.ownership import RECORD
+from carrental_mlops.scaffold.versions import Material
+from carrental_mlops.upgrade import codemod
+from carrental_mlops.upgrade.changelog import version_key
+from carrental_mlops.upgrade.merge import Change
+from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, report
+from carrental_mlops.upgrade.plan import Plan, head_record, plan
+from carrental_mlops.upgrade.run import Outcome, ledger_after
+
+
+@dataclass(frozen=True)
+class Upgrade:
+    """An upgrade of one repo, committed to no branch yet."""
+
+    outcome: Outcome
+    overrides: OverrideReport
+    commit: str
+    """Empty in a dry run."""
+    rewritten: tuple[str, ...] = ()
+    """Files of the team that the codemod brought to the new version, in the same commit."""
+
+    @property
+    def broken(self) -> tuple[OverrideFinding, ...]:
+        """What a person has to mend."""
+        return tuple(f for f in self.overrides.blocking if not (self.rewritten and f.mend == codemod.COMMAND))
+
+
+def prepare(root: Path, new: Material, versions: Versions, author: str, *, dry_run: bool = False) -> Upgrade | None:
+    """Upgrade the last commit of the repo at `root`.
+
+    Args:
+        root: the model repo.
+        new: the version to go to.
+        versions: what is kept of each version for all repos.
+        author: `Name <mail>` of the commit; its time is that of the commit below, so that it is the same each time.
+        dry_run: leave no object either.
+
+    Returns:
+        None where the repo stands on that version, or a newer one.
+
+    Raises:
+        ConfigError: no repo of ours, git is in the middle of something, or a version is gone.
+        TemplateError: a template or an answer is not what it must be.
+        PlatformError: a version cannot be fetched.
+    """
+    stands = head_record(Git(root)).version
+    if version_key(stands) >= version_key(new.version):
+        return None
+    old = versions.get(stands)
+    with versions.reading:
+        overrides = report(root, old, new)
+        rewritten = _rewritten(root, old, new, overrides)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crm-fleet-"))) if dry_run else None
+        planned = plan(root, old, new, compile_template=versions.compiled, scratch=scratch)
+        changes = [replace(one, after=one.before) if one.stages else one for one in planned.merged.changes]
+        tree = _tree(planned, changes) if planned.merged.unmerged else planned.merged.tree
+        entries = ledger_after(planned.git, planned.journal, tree, None)
+        outcome = _outcome(planned, entries)
+        rewritten = rewritten if _fit(planned, tree, rewritten) else ()
+        commit = "" if dry_run else _commit(planned, tree, entries, rewritten, author)
+    return Upgrade(outcome, overrides, commit, tuple(one.path for one in rewritten))
+
+
+def set_branch(root: Path, branch: str, commit: str) -> None:
+    """Point a local branch at a campaign's commit.
+
+    Raises:
+        ConfigError: it holds somebody's commits, or is checked out.
+    """
+    git, name = Git(root), f"refs/heads/{branch}"
+    done = git.run("log", "-1", "--format=%H%n%B", name)
+    there, _, message = done.stdout.decode(errors="replace").partition("\n")
+    if done.returncode == 0 and there == commit:
+        return
+    if done.returncode == 0 and f"\n{TRAILER}: " not in message:
+        raise ConfigError(f"{root}: branch {branch} holds somebody's commits", f"git branch -m {branch} another-name")
+    if git.run("symbolic-ref", "--quiet", "HEAD").stdout.decode().strip() == name:
+        raise ConfigError(f"{root}: branch {branch} is checked out", "git switch to another one")
+    git.out("update-ref", "-m", "crm fleet upgrade", name, commit, there if done.returncode == 0 else "0" * len(commit))
+
+
+def author_of(root: Path) -> str:
+    """`Name <mail>` that git would commit under at `root`; `crm` where nobody is configured."""
+    git = Git(root).identified()
+    return git.text("var", "GIT_COMMITTER_IDENT").rpartition("> ")[0] + ">"
+
+
+def _tree(planned: Plan, changes: list[Change]) -> str:
+    """The merged tree with the team's text at every path in conflict."""
+    git = planned.git
+    with tempfile.TemporaryDirectory(prefix="crm-fleet-") as folder:
+        index = Path(folder) / "index"
+        git.out("read-tree", planned.journal.head, index=index)
+        told = []
+        for change in changes:
+            path = change.path.encode("utf-8", "surrogateescape")
+            if change.path != RECORD and change.after != change.before:
+                told.append(b"0 %s\t%s\0" % (b"0" * len(planned.journal.head), path))
+        for change in changes:
+            path = change.path.encode("utf-8", "surrogateescape")
+            if change.path != RECORD and change.after and change.after != change.before:
+                told.append(f"{change.after.mode} {change.after.oid}\t".encode() + path + b"\0")
+        git.out("update-index", "-z", "--index-info", stdin=b"".join(told), index=index)
+        return git.text("write-tree", index=index)
+
+
+def _outcome(planned: Plan, entries: tuple[Declined, ...]) -> Outcome:
+    merged = planned.merged
+    changed = tuple(one.path for one in merged.changes if one.before != one.after and not one.stages)
+    journal = planned.journal
+    return Outcome(
+        journal.version_from, journal.version_to, changed, merged.unmerged, merged.conflicts, entries,
+        tuple(entry.path for entry in planned.returned),
+    )  # fmt: skip
+
+
+def _rewritten(root: Path, old: Material, new: Material, overrides: OverrideReport) -> tuple[codemod.FileChange, ...]:
+    if not any(finding.mend == codemod.COMMAND for finding in overrides.blocking):
+        return ()
+    return codemod.plan(root, old, new).files
+
+
+def _fit(planned: Plan, tree: str, rewritten: tuple[codemod.FileChange, ...]) -> bool:
+    """Whether the merge left each file as the codemod read it."""
+    return all(
+        planned.git.run("cat-file", "blob", f"{tree}:{change.path}").stdout == change.before for change in rewritten
+    )
+
+
+def _commit(
+    planned: Plan, tree: str, entries: tuple[Declined, ...], rewritten: tuple[codemod.FileChange, ...], author: str
+) -> str:
+    journal, git = planned.journal, planned.git
+    stamp = git.text("log", "-1", "--format=%ct", journal.head)
+    message = f"Upgrade carrental-mlops {journal.version_from} to {journal.version_to}\n\n"
+    message += "".join(f"Kept as the team has it: {path}\n" for path in planned.merged.unmerged)
+    message += "".join(f"Rewritten for {journal.version_to}: {change.path}\n" for change in rewritten)
+    told = f"{message}\n{TRAILER}: {journal.version_to}\n".encode("utf-8", "replace")
+    record = next(one.after for one in planned.merged.changes if one.path == RECORD and one.after)
+    ledger = ledger_text(entries).encode()
+    lines = [
+        b"commit refs/crm/fleet\nmark :1\n",
+        f"committer {author} {stamp} +0000\n".encode(),
+        b"data %d\n%s\nfrom %s\n" % (len(told), told, journal.head.encode()),
+        b'M 040000 %s ""\n' % tree.encode(),
+        f"M {record.mode} {record.oid} {RECORD}\n".encode(),
+        b"M 100644 inline %s\ndata %d\n%s\n" % (LEDGER.encode(), len(ledger), ledger)
+        if ledger
+        else b"D %s\n" % LEDGER.encode(),
+        *(_file(git, tree, change) for change in rewritten),
+        b"\nget-mark :1\nreset refs/crm/fleet\nfrom %s\n\ndone\n" % (b"0" * len(tree)),
+    ]
+    return git.out("fast-import", "--quiet", "--done", stdin=b"".join(lines)).decode().strip()
+
+
+def _file(git: Git, tree: str, change: codemod.FileChange) -> bytes:
+    mode = git.text("ls-tree", tree, "--", change.path).partition(" ")[0]
+    path = change.path.encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'M %s inline "%s"\ndata %d\n%s\n' % (mode.encode(), path, len(change.after), change.after)
