@@ -127,9 +127,8 @@ def started_and_waiting(tmp_path: Path, place: Path) -> subprocess.Popen[bytes]:
     tools = tmp_path / "tools"
     tools.mkdir()
     place.mkdir()
-    (tools / "git").write_text(
-        f'#!/bin/sh\ntest "$1" = add && touch {tmp_path}/waiting && sleep 60\nexec {shutil.which("git")} "$@"\n'
-    )
+    halt = f'case "$*" in *" add --all"*) touch {tmp_path}/waiting; sleep 60;; esac'
+    (tools / "git").write_text(f'#!/bin/sh\n{halt}\nexec {shutil.which("git")} "$@"\n')
     (tools / "git").chmod(0o755)
     process = subprocess.Popen(
         [sys.executable, "-c", CRM, "new", "--no-input", "--dir", str(place)],
