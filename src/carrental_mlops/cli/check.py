@@ -89,7 +89,9 @@ def _show(result: CheckResult) -> None:
         place = f"{finding.path}:{finding.line}: " if finding.line else f"{finding.path}: " if finding.path else ""
         mark = "blocks" if blocks(finding, result.tier) else str(finding.severity)
         typer.echo(f"{colour(f'{finding.code} {mark}', paint[finding.severity])}  {place}{finding.what}")
-        typer.echo(f"    Fix: {finding.mend}{' (crm check --fix)' if finding.fix else ''}")
+        typer.echo(
+            f"    Fix: {finding.mend}{' (crm check --fix)' if finding.fix and '--fix' not in finding.mend else ''}"
+        )
     for finding, waiver in result.waived:
         typer.echo(colour(f"{finding.code} waived by {waiver.person} until {waiver.until}: {finding.what}", "dim"))
     if result.whole:
