@@ -47,7 +47,7 @@ class Tree:
 
 
 def original(who: str) -> Tree:
-    files = {name: [f"{name} line {n}\n" for n in range(_LENGTH)] for name in FILES}
+    files = {name: ["# Managed by crm.\n", *(f"{name} line {n}\n" for n in range(_LENGTH))] for name in FILES}
     return Tree(who, files, set(), set(), set(), set(), {name: name for name in FILES})
 
 
@@ -86,7 +86,7 @@ def _move(tree: Tree, first: str, to: str) -> None:
 
 def _lines(tree: Tree, name: str, op: Op, said: str) -> None:
     lines = tree.files[name]
-    at = min(op.line, len(lines) - 1)
+    at = min(op.line + 1, len(lines) - 1)
     if op.kind == "crlf":
         tree.files[name] = [line.rstrip("\r\n") + "\r\n" for line in lines]
     elif op.kind == "chop":
