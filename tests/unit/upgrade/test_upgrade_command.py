@@ -36,6 +36,8 @@ def older(tmp_path_factory: pytest.TempPathFactory) -> Material:
     makefile.write_text(makefile.read_text().replace("--cov", "").partition("\n\n")[0] + "\n")
     told = json.loads((template / "cookiecutter.json").read_text())
     (template / "cookiecutter.json").write_text(json.dumps({**told, "_crm_version": OLD}))
+    train = root / "carrental_mlops" / "steps" / "train.py"
+    train.write_text(train.read_text().replace("sample_weight", "weight_of_rows"))
     return Material(OLD, root)
 
 
@@ -122,6 +124,29 @@ def test_uncommitted_work_a_lost_version_and_no_repo_are_refused_with_a_mend(
     monkeypatch.setenv("UV_OFFLINE", "1")
     assert crm("--repo", str(repo), "--to", "0.0.1") in (1, 3)
     assert "0.0.1" in capsys.readouterr().err
+
+
+def test_an_override_that_would_break_fails_the_check_and_stops_the_upgrade(
+    repo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps = repo / "src" / "fraud_payments" / "steps.py"
+    steps.write_text(
+        "from carrental_mlops.steps import TrainStep\n\n\nclass Train(TrainStep):\n"
+        "    def weight_of_rows(self, *, rows):\n        return None\n"
+    )
+    commit(repo)
+    before = snapshot(repo)
+    assert crm("--check") == 1
+    told = capsys.readouterr().out
+    assert "src/fraud_payments/steps.py:5: break: TrainStep.weight_of_rows" in told
+    assert "  was weight_of_rows(self, *, rows" in told and "  is  gone" in told and "  Fix: " in told
+    assert crm() == 1
+    said = capsys.readouterr().err
+    assert "steps.py:5: `TrainStep.weight_of_rows` does not fit" in said and "--check" in said
+    assert snapshot(repo) == before
+    assert crm("--fix", "--dry-run") == 0
+    assert crm("--anyway") == 0
+    assert read_record(repo).version == __version__
 
 
 def test_a_repo_of_a_newer_version_is_not_taken_back_by_accident(
