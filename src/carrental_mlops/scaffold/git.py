@@ -19,6 +19,8 @@ _SETTINGS = (
     "diff.renameLimit=0",
     "merge.renameLimit=0",
 )
+_KEPT = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG", "GIT_SSH")
+"""Beginnings of git's variables that say who and how, not where."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Git:
         git = shutil.which("git")
         if git is None:
             raise TemplateError("git is not on the PATH", "install git, then run the command again")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG")}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith(_KEPT)}
         own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **self.environment}
         settings = [word for setting in (*_SETTINGS, *self.settings) for word in ("-c", setting)]
         return subprocess.run(  # noqa: S603  a fixed program, arguments of ours

@@ -104,6 +104,15 @@ def test_it_commits_without_a_git_identity(tmp_path: Path, monkeypatch: pytest.M
     assert author.stdout == "crm\n"
 
 
+def test_it_commits_under_the_identity_of_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "CI")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "ci@example.com")
+    made = new_repo("fraud-realtime", {}, tmp_path)
+    author = subprocess.run(["git", "log", "--format=%cn"], cwd=made.path, capture_output=True, text=True, check=True)
+    assert author.stdout == "CI\n"
+
+
 def test_it_commits_under_its_user_and_outside_the_git_that_calls_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
