@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 from carrental_mlops import __version__
@@ -43,7 +43,7 @@ def ask(wanted: Wanted, say: Callable[[str], None] = lambda text: None) -> Overv
     if wanted.at is not None:
         if wanted.at > now.date():
             raise ConfigError(f"{wanted.at} has not come yet", f"--at {now.date()}, or leave it out")
-        now = min(now, datetime.combine(wanted.at + timedelta(days=1), time(), UTC))
+        now = min(now, datetime.combine(wanted.at, time.max, UTC))
     asked = read_all(repos_in(wanted.folders), say)
     return overview(
         asked,

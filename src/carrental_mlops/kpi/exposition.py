@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from carrental_mlops.kpi.delivery import Delivery
+from carrental_mlops.kpi.events import DAY_S
 from carrental_mlops.kpi.overview import SEGMENTS, Overview
 from carrental_mlops.kpi.roadmap import counts
 
 _HELP = {
     "crm_kpi_read_timestamp_seconds": "When the figures hold.",
     "crm_kpi_features": "Features by where they are.",
-    "crm_kpi_lead_time_days": "Median days from idea to production, features under way counted.",
-    "crm_kpi_lead_time_goal_days": "Lead time that is wanted.",
-    "crm_kpi_stage_days": "Median days until a stage, since the stage before.",
+    "crm_kpi_lead_time_seconds": "Median time from idea to production, features under way counted.",
+    "crm_kpi_lead_time_goal_seconds": "Lead time that is wanted.",
+    "crm_kpi_stage_seconds": "Median time until a stage, since the stage before.",
     "crm_kpi_deployments_per_week": "Deployments into the last environment a week.",
     "crm_kpi_change_failure_ratio": "Share of deployments that failed.",
-    "crm_kpi_time_to_restore_hours": "Median hours from a failure to its end.",
+    "crm_kpi_time_to_restore_seconds": "Median time from a failure to its end.",
     "crm_kpi_failing": "Failures in production that have not ended.",
     "crm_kpi_minors_behind": "Minor versions of the package that a repo is behind.",
-    "crm_kpi_upgrade_lag_days": "Days since the first version that a repo lacks was published.",
+    "crm_kpi_upgrade_lag_seconds": "Time since the first version that a repo lacks was published.",
     "crm_kpi_within_one_minor_ratio": "Share of repos at most one minor version behind.",
     "crm_kpi_under_way": "Features and teams under way at the same time.",
     "crm_kpi_target_features": "Features wanted in the period.",
@@ -52,7 +53,7 @@ def as_metrics(told: Overview) -> str:
 def samples(told: Overview) -> Iterator[Sample]:
     """Each figure as metric, labels and value."""
     yield "crm_kpi_read_timestamp_seconds", {}, told.at.timestamp()
-    yield "crm_kpi_lead_time_goal_days", {}, told.goal_days
+    yield "crm_kpi_lead_time_goal_seconds", {}, told.goal_days * DAY_S
     yield "crm_kpi_unread", {}, len(told.unread)
     yield from _delivery({"by": "all", "value": "all"}, told.whole)
     for by in SEGMENTS:
@@ -71,15 +72,15 @@ def _delivery(labels: Mapping[str, str], one: Delivery) -> Iterator[Sample]:
     yield "crm_kpi_features", {**labels, "state": "in_work"}, one.in_work
     yield "crm_kpi_deployments_per_week", labels, one.deployments_a_week
     yield "crm_kpi_failing", labels, one.failing_now
-    for name, value in (
-        ("crm_kpi_lead_time_days", one.lead_days),
-        ("crm_kpi_change_failure_ratio", one.change_failure.share),
-        ("crm_kpi_time_to_restore_hours", one.restore_h),
+    for name, value, unit in (
+        ("crm_kpi_lead_time_seconds", one.lead_days, DAY_S),
+        ("crm_kpi_change_failure_ratio", one.change_failure.share, 1),
+        ("crm_kpi_time_to_restore_seconds", one.restore_h, 3600),
     ):
         if value is not None:
-            yield name, labels, value
+            yield name, labels, value * unit
     for stage, days in one.stage_days.items():
-        yield "crm_kpi_stage_days", {**labels, "stage": stage}, days
+        yield "crm_kpi_stage_seconds", {**labels, "stage": stage}, days * DAY_S
 
 
 def _versions(told: Overview) -> Iterator[Sample]:
@@ -87,7 +88,7 @@ def _versions(told: Overview) -> Iterator[Sample]:
         if repo.minors is not None:
             yield "crm_kpi_minors_behind", {"service": repo.service}, repo.minors
         if repo.lag_days is not None:
-            yield "crm_kpi_upgrade_lag_days", {"service": repo.service}, repo.lag_days
+            yield "crm_kpi_upgrade_lag_seconds", {"service": repo.service}, repo.lag_days * DAY_S
     if told.upgrades.within_one.share is not None:
         yield "crm_kpi_within_one_minor_ratio", {}, told.upgrades.within_one.share
 

@@ -207,8 +207,8 @@ def _alerts(told: Overview) -> Iterable[str]:
     if told.forecast and told.forecast.high < told.forecast.target:
         rate = f"at this rate it will be {told.forecast.high} at most"
         yield f"the target of {told.forecast.target} features is out of reach: {rate}"
-    for use in told.money.teams if told.money else ():
-        if use.month == f"{told.at:%Y-%m}" and use.share > 1:
+    for use in {one.team: one for one in told.money.teams}.values() if told.money else ():
+        if use.share > 1:
             yield f"{use.team}: {100 * use.share:.0f} % of its quota of {use.month} is used"
     for name, said in told.unread.items():
         yield f"{name}: not all could be read: {'; '.join(said)}"
