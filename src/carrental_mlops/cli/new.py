@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carrental_mlops.cli.options import Json
+from carrental_mlops.cli.options import Json, Trust
 
 if TYPE_CHECKING:
     from carrental_mlops.scaffold.catalogue import Question
@@ -22,6 +22,7 @@ def new(
     parent: Annotated[Path, typer.Option("--dir", help="Existing folder to make the repo in.")] = Path(),
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: defaults for what is not given.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be written; write nothing.")] = False,
+    trust: Trust = False,
     as_json: Json = False,
 ) -> None:
     """Start a model repo from a template, with a first commit.
@@ -35,8 +36,8 @@ def new(
 
     answers = pairs(sets) | ({"name": name} if name else {})
     if sys.stdin.isatty() and not (no_input or as_json):
-        answers = _asked(find(template).questions, answers)
-    made = new_repo(template, answers, parent, dry_run=dry_run)
+        answers = _asked(find(template, trust=trust).questions, answers)
+    made = new_repo(template, answers, parent, dry_run=dry_run, trust=trust)
     if as_json:
         show_json(made.to_json())
     else:

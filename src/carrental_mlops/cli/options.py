@@ -25,6 +25,9 @@ def _instant(text: str) -> float:
 
 Repo = Annotated[Path | None, typer.Option("--repo", help="The model repo; default: the one around this folder.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
+Trust = Annotated[
+    bool, typer.Option("--trust", help="Also a template of a package that CRM_TEMPLATE_PACKAGES does not name.")
+]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")]
 Env = Annotated[str | None, typer.Option("--env", help="An environment of crm.yaml; default: the first.")]
 StoreOf = Annotated[str | None, typer.Option("--env", help="Whose store; default: the first environment's.")]

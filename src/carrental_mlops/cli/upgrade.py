@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carrental_mlops.cli.options import Json, Repo, Sets
+from carrental_mlops.cli.options import Json, Repo, Sets, Trust
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +49,7 @@ def upgrade(
     no_check: Annotated[bool, typer.Option("--no-check", help="Without crm check of the result.")] = False,
     sets: Sets = None,
     no_input: Annotated[bool, typer.Option("--no-input", help="Ask nothing: defaults for new questions.")] = False,
+    trust: Trust = False,
     as_json: Json = False,
     repo: Repo = None,
 ) -> None:
@@ -58,7 +59,7 @@ def upgrade(
     """
     if ctx.invoked_subcommand:
         return
-    from carrental_mlops.upgrade.command import find_root, versions
+    from carrental_mlops.upgrade.command import find_root, nothing_newer, versions
     from carrental_mlops.upgrade.run import abort as undo
 
     if sum((check, fix, go_on, abort)) > 1:
@@ -74,14 +75,16 @@ def upgrade(
         _show(proceed(root, check=not no_check), as_json)
     else:
         old, new = versions(root, to)
-        if old.version == new.version and not sets:
+        if not sets and nothing_newer(root, old, new, trust):
             typer.echo(f"already on {new.version}", err=as_json)
         elif check:
             _look(root, old, new, run, as_json)
         elif fix:
             _fix(root, old, new, dry_run)
         else:
-            _run(root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check, run), as_json)
+            _run(
+                root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check, run, trust), as_json
+            )
 
 
 @app.command(epilog='Example: crm upgrade waive Makefile --reason "our runner has no uv" --until 2027-06-30')
@@ -115,19 +118,20 @@ def _run(
     old: Material,
     new: Material,
     answers: tuple[list[str] | None, bool],
-    how: tuple[bool, bool, bool, bool, bool | None],
+    how: tuple[bool, bool, bool, bool, bool | None, bool],
     as_json: bool,
 ) -> None:
     from carrental_mlops.cli.questions import ask, pairs
     from carrental_mlops.upgrade.command import upgrade
 
     sets, quiet = answers
-    stash, anyway, dry_run, look, run = how
+    stash, anyway, dry_run, look, run, trust = how
     typer.echo(f"{old.version} to {new.version} …", err=True)
     asked = ask if sys.stdin.isatty() and not quiet else None
     done = upgrade(
-        root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look, run=run
-    )
+        root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look, run=run,
+        trust=trust,
+    )  # fmt: skip
     _show(done, as_json, dry_run)
 
 

@@ -39,7 +39,7 @@ def wheel_into(folder: Path) -> Path | None:
 
 
 def install_alone(version: str, folder: Path, package: str = "carrental-mlops") -> None:
-    """A released version of a package in `folder`, as its wheel unpacks and without what it depends on, from uv's index.
+    """A released version of a package in `folder`, as its wheel unpacks and without its dependencies, from uv's index.
 
     Raises:
         ConfigError: the index has no such version, or there is no uv.

@@ -35,7 +35,9 @@ class NewRepo:
         return asdict(self) | {"path": str(self.path), "files": list(self.files)}
 
 
-def new_repo(template: str, answers: Mapping[str, str], parent: Path, *, dry_run: bool = False) -> NewRepo:
+def new_repo(
+    template: str, answers: Mapping[str, str], parent: Path, *, dry_run: bool = False, trust: bool = False
+) -> NewRepo:
     """Render `template` into `parent/<name>` with a first commit.
 
     The repo is made in a hidden folder beside its place and renamed in one step, so that an interrupt leaves nothing;
@@ -46,25 +48,31 @@ def new_repo(template: str, answers: Mapping[str, str], parent: Path, *, dry_run
         answers: question to answer; defaults fill the rest.
         parent: an existing folder.
         dry_run: render elsewhere, keep nothing.
+        trust: also a template of a package that `CRM_TEMPLATE_PACKAGES` does not name.
 
     Raises:
-        TemplateError: unknown template, an answer that is not allowed, a place that is taken or not writable, or git
-            refuses.
+        TemplateError: unknown template, one that is not allowed or refused, an answer that is not allowed, a place that
+            is taken or not writable, or git refuses.
     """
-    with template_dir(template) as source:
-        about = describe(source)
-        full = complete(about.questions, answers)
-        target = parent / full["name"]
-        _check_place(target)
-        with _scratch(None if dry_run else parent) as folder:
-            rendered = Rendering(source).rendered(full)
-            rendered[RECORD] = Rendered(record(rendered, about.name, about.version, full))
-            made = _write(rendered, folder / full["name"])
-            files = tuple(sorted(rendered))
-            commit = None
-            if not dry_run:
-                commit = first_commit(made, f"{full['name']}: from {about.name} of carrental-mlops {about.version}")
-                _move(made, target)
+    with template_dir(template, trust=trust) as source:
+        return repo_from(source, answers, parent, dry_run=dry_run)
+
+
+def repo_from(source: Path, answers: Mapping[str, str], parent: Path, *, dry_run: bool = False) -> NewRepo:
+    """`new_repo` of a whole template as a folder."""
+    about = describe(source)
+    full = complete(about.questions, answers)
+    target = parent / full["name"]
+    _check_place(target)
+    with _scratch(None if dry_run else parent) as folder:
+        rendered = Rendering(source).rendered(full)
+        rendered[RECORD] = Rendered(record(rendered, about.name, about.version, full, about.package))
+        made = _write(rendered, folder / full["name"])
+        files = tuple(sorted(rendered))
+        commit = None
+        if not dry_run:
+            commit = first_commit(made, f"{full['name']}: from {about.name} of {about.origin}")
+            _move(made, target)
     return NewRepo(target, about.name, about.version, full, files, commit)
 
 

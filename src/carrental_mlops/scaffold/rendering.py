@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from jinja2.sandbox import SandboxedEnvironment
 
+FOREIGN = "_crm_package"
+"""The key of a template's questions that names the package it comes from, where that is not this one."""
 _JINJA_SETTINGS = {"trim_blocks", "lstrip_blocks", "keep_trailing_newline"}
 
 
@@ -50,19 +52,23 @@ class Rendering:
 
     Args:
         folder: a whole cookiecutter template.
+        apart: compile and render in a bounded process; None: where it comes from another package than this one.
 
     Raises:
         TemplateError: it has hooks, extensions, links, or text that is no Jinja.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, apart: bool | None = None) -> None:
         self._name = folder.name
         self._told: dict[str, Any] = json.loads((folder / QUESTIONS).read_text(encoding="utf-8"))
+        self._apart = folder if (FOREIGN in self._told if apart is None else apart) else None
         if (folder / "hooks").exists() or self._told.get("_extensions"):
             raise TemplateError(
                 f"template {folder.name} has hooks or extensions, which would run its code here",
                 f"remove hooks/ and _extensions from {folder}",
             )
+        if self._apart:
+            return
         own = [p for p in files_of(folder) if p.parts[0] in (REPO_FOLDER, "templates")]
         texts = {p: (folder / p).read_bytes() for p in own}
         self._environment = _environment(
@@ -92,6 +98,10 @@ class Rendering:
             TemplateError: a text reads what is not there or not allowed, a path leads out of the repo or into `.git`,
                 or two files have one path.
         """
+        if self._apart:
+            from carrental_mlops.scaffold.rendering_apart import rendered_apart
+
+            return rendered_apart(self._apart, answers)
         context = {"cookiecutter": self._context(answers)}
         found: dict[str, Rendered] = {}
         for source in self._sources:
@@ -149,14 +159,7 @@ class Rendering:
 
     def _path(self, source: _Source, context: dict[str, Any]) -> str | None:
         name = source.name if isinstance(source.name, str) else self._render(source.path, source.name, context)
-        path = name + source.rest
-        parts = [part for part in path.split("/") if part not in ("", ".")]
-        if path.startswith("/") or ".." in parts or "\0" in path or any(part.lower() == ".git" for part in parts):
-            raise TemplateError(
-                f"a path of {self._name} renders to {path}, outside the new repo or into its .git",
-                "rename it in the template, or mend the answer that its name reads",
-            )
-        return None if not path or path.endswith("/") else "/".join(parts)
+        return path_inside(name + source.rest, self._name)
 
     def _content(self, source: _Source, context: dict[str, Any]) -> bytes:
         if isinstance(source.content, bytes):
@@ -174,6 +177,21 @@ class Rendering:
             f"template {self._name} does not render: {path}: {why}",
             f"mend that place in the template `{self._name}` or the answer it reads",
         )
+
+
+def path_inside(path: str, template: str) -> str | None:
+    """The path that a name rendered to, in one spelling; None where it is no file.
+
+    Raises:
+        TemplateError: it leads out of the repo or into its `.git`.
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or ".." in parts or "\0" in path or any(part.lower() == ".git" for part in parts):
+        raise TemplateError(
+            f"a path of {template} renders to {path}, outside the new repo or into its .git",
+            "rename it in the template, or mend the answer that its name reads",
+        )
+    return None if not path or path.endswith("/") else "/".join(parts)
 
 
 def _environment(texts: dict[str, str], settings: dict[str, Any]) -> SandboxedEnvironment:

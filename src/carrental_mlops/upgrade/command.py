@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from carrental_mlops.files import whole_file
 from carrental_mlops.scaffold.catalogue import Question
 from carrental_mlops.scaffold.ownership import RECORD, read_record
 from carrental_mlops.scaffold.rendering import Rendering
+from carrental_mlops.scaffold.team_versions import installed_team, template_sides
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.dynamic_check import held
 from carrental_mlops.upgrade.override_report import OverrideReport
@@ -83,6 +85,18 @@ def versions(root: Path, to: str | None) -> tuple[Material, Material]:
     return material(stands), material(to or __version__)
 
 
+def nothing_newer(root: Path, old: Material, new: Material, trust: bool = False) -> bool:
+    """Whether the repo stands on both the version to go to and, of a team's template, the installed package.
+
+    Raises:
+        TemplateError: the team's package is not installed, or not allowed.
+    """
+    recorded = read_record(root)
+    if old.version != new.version or recorded.package is None:
+        return old.version == new.version
+    return installed_team(recorded, trust=trust).version == recorded.package.version
+
+
 def overrides(root: Path, old: Material, new: Material, run: bool | None = False) -> OverrideReport:
     """What the newer version means for the hooks that the repo overrides; writes nothing.
 
@@ -108,6 +122,7 @@ def upgrade(
     compile_template: Callable[[Path], Rendering] = Rendering,
     check: bool = True,
     run: bool | None = False,
+    trust: bool = False,
 ) -> Upgraded:
     """Bring a newer version into a repo; the override report comes before anything is written.
 
@@ -123,6 +138,7 @@ def upgrade(
         compile_template: for many repos, `functools.cache(Rendering)`.
         check: run `crm check` on the result.
         run: as for `overrides`.
+        trust: also a template of a package that `CRM_TEMPLATE_PACKAGES` does not name.
 
     Raises:
         ConfigError: an override would break, there is uncommitted work, or what git would lose is in the way.
@@ -137,11 +153,14 @@ def upgrade(
             + (f" (and {len(said.blocking) - 1} more)" if len(said.blocking) > 1 else ""),
             f"{first.mend}; all of it: crm upgrade --to {new.version} --check; upgrade as it is: --anyway",
         )
+    planned_of = partial(
+        plan, root, old, new, given, ask=ask, compile_template=compile_template,
+        templates=partial(template_sides, trust=trust),
+    )  # fmt: skip
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="crm-upgrade-") as scratch:
-            planned = plan(root, old, new, given, ask=ask, compile_template=compile_template, scratch=Path(scratch))
-            return Upgraded(foreseen(planned), said, None)
-    planned = plan(root, old, new, given, ask=ask, compile_template=compile_template)
+            return Upgraded(foreseen(planned_of(scratch=Path(scratch))), said, None)
+    planned = planned_of()
     look = _Look(root)
     return _kept(root, Upgraded(start(planned, stash=stash, look=look if check else None), said, look.result))
 

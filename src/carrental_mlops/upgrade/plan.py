@@ -16,6 +16,7 @@ from carrental_mlops.scaffold.catalogue import Question, describe
 from carrental_mlops.scaffold.git import Git
 from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record, record
 from carrental_mlops.scaffold.rendering import Rendered, Rendering
+from carrental_mlops.scaffold.team_versions import template_sides
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declined import offered_again
 from carrental_mlops.upgrade.journal import Journal
@@ -84,6 +85,7 @@ def plan(
     compile_template: Callable[[Path], Rendering] = Rendering,
     today: datetime.date | None = None,
     scratch: Path | None = None,
+    templates: Callable[[Recorded, Material, Material], tuple[Path, Path]] = template_sides,
 ) -> Plan:
     """Compute an upgrade. Objects are written to git's store, and nothing else.
 
@@ -96,6 +98,7 @@ def plan(
         compile_template: for many repos, one that keeps what it compiled (`functools.cache(Rendering)`).
         today: for waivers; default: the day it is.
         scratch: a folder for git's new objects, where nothing is to be carried out.
+        templates: what both versions hold of the repo's template.
 
     Raises:
         ConfigError: no repo of ours, or git is in the middle of something.
@@ -105,8 +108,9 @@ def plan(
     head = git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}") if _has_commit(git) else ""
     recorded = head_record(git)
     _refuse_under_way(git)
-    before, after = old.template(recorded.template), new.template(recorded.template)
-    answers = _answers(describe(after).questions, recorded.answers, given or {}, ask)
+    before, after = templates(recorded, old, new)
+    about = describe(after)
+    answers = _answers(about.questions, recorded.answers, given or {}, ask)
     rendered = compile_template(before).rendered(recorded.answers)
     theirs = compile_template(after).rendered(answers)
     entries = head_ledger(git, head)
@@ -114,7 +118,7 @@ def plan(
     base = offered_again(rendered, returned)
     sides = commit_sides(git, base, theirs, git.text("rev-parse", f"{head}^{{tree}}"))
     merged = merge(git, sides, new.version)
-    said = record(theirs, recorded.template, new.version, answers)
+    said = record(theirs, recorded.template, new.version, answers, about.package)
     changes = tuple(sorted((*merged.changes, _record_change(git, head, said)), key=lambda c: c.path))
     merged = replace(merged, changes=changes)
     journal = Journal(
