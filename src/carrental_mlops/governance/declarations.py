@@ -196,6 +196,8 @@ class _Reader:
         if inner := given.get("batch_source"):  # what is pushed or streamed lies there as well
             return reader._source(inner)
         at = next((text for key in _PLACES if (text := reader._text(given.get(key))) is not None), None)
+        if any(key in given and reader._text(given[key]) is None for key in _PLACES if key != "name"):
+            reader._dark(call, f"where a {kind} lies")
         name = reader._text(given.get("name"))
         return Source(kind, name, at, module.path, call.lineno)
 

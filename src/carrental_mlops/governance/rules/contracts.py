@@ -6,7 +6,6 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
-from functools import partial
 from pathlib import Path
 from typing import Any
 
