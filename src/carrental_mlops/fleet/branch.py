@@ -20,10 +20,11 @@ from carrental_mlops.scaffold.ownership import RECORD
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade import codemod
 from carrental_mlops.upgrade.changelog import version_key
+from carrental_mlops.upgrade.finish import ledger_after
 from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, report
 from carrental_mlops.upgrade.plan import Plan, head_record, plan
-from carrental_mlops.upgrade.run import Outcome, ledger_after
+from carrental_mlops.upgrade.run import Outcome
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def prepare(root: Path, new: Material, versions: Versions, author: str, *, dry_r
         planned = plan(root, old, new, compile_template=versions.compiled, scratch=scratch)
         changes = [replace(one, after=one.before) if one.stages else one for one in planned.merged.changes]
         tree = _tree(planned, changes) if planned.merged.unmerged else planned.merged.tree
-        entries = ledger_after(planned.git, planned.journal, tree, None)
+        entries = ledger_after(planned.git, planned.journal, tree)
         outcome = _outcome(planned, entries)
         rewritten = rewritten if _fit(planned, tree, rewritten) else ()
         commit = "" if dry_run else _commit(planned, tree, entries, rewritten, author)
