@@ -37,11 +37,21 @@ def fingerprint(cls: type, config: StepConfig | None = None, inputs: Mapping[str
         config: its values.
         inputs: name to digest of the content of each input.
     """
-    reach = _Reach({_SDK, *(base.__module__.partition(".")[0] for base in cls.__mro__ if base is not object)})
-    reach.token(cls)
+    reach = _reach_of(cls)
     given = reach.token(config.model_dump() if config is not None else None)
     lines = [*sorted(reach.records), f"config {given}", *(f"input {k} {v}" for k, v in sorted((inputs or {}).items()))]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def reached(cls: type) -> dict[str, str]:
+    """What `fingerprint` covers of the code of `cls`: `module:qualname` of each definition, to a digest of it."""
+    return dict(line.rsplit(" ", 1) for line in _reach_of(cls).records)
+
+
+def _reach_of(cls: type) -> _Reach:
+    reach = _Reach({_SDK, *(base.__module__.partition(".")[0] for base in cls.__mro__ if base is not object)})
+    reach.token(cls)
+    return reach
 
 
 class _Reach:

@@ -160,7 +160,7 @@ class LeftOut:
 
 def _signature(cls: type[Step]) -> inspect.Signature:
     """Inputs as `Any`, so that ZenML loads each as the type that was saved; outputs by name and type."""
-    from carrental_mlops.orchestration.materializers import stripped
+    from carrental_mlops.orchestration.kept import stripped
 
     kind, needed_ = inspect.Parameter.POSITIONAL_OR_KEYWORD, cls.required()
     required = [inspect.Parameter(n, kind, annotation=Any) for n in cls.inputs() if n in needed_]

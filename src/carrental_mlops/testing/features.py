@@ -12,6 +12,7 @@ from carrental_mlops.core.arrays import Floats
 from carrental_mlops.core.hook import where
 from carrental_mlops.data.features import Arrays, FeatureSet
 from carrental_mlops.errors import ContractError
+from carrental_mlops.testing.check import Check, hold_all
 
 _FIX = "make `compute` element-wise: numpy functions of each row alone, no sums, no sorting, no state"
 
@@ -38,15 +39,38 @@ def check_features(feature_set: type[FeatureSet], rows: int = 64, seed: int = 0)
     Raises:
         ContractError: names the feature, the row and the mend.
     """
-    given = generated_rows(feature_set, rows, seed)
+    hold_all(feature_checks(feature_set, rows, seed))
+
+
+def feature_checks(feature_set: type[FeatureSet], rows: int = 64, seed: int = 0) -> list[Check]:
+    """What is held of a set of features; arguments as of `check_features`."""
     at = f"`{feature_set.__name__}.compute` ({where(feature_set.compute)})"
-    whole = _compute(feature_set(), given)
-    _check_shapes(whole, given, rows, at)
-    _check_equal(whole, _compute(feature_set(), given), at, "a second instance")
-    features = feature_set()
-    single = [_compute(features, {k: v[n : n + 1] for k, v in given.items()}) for n in range(rows)]
-    joined = {name: np.concatenate([np.asarray(row[name]) for row in single]) for name in whole if rows}
-    _check_equal(whole, joined, at, "one row at a time")
+
+    def whole() -> tuple[dict[str, Floats], Mapping[str, Floats]]:
+        given = generated_rows(feature_set, rows, seed)
+        return given, _compute(feature_set(), given)
+
+    def shapes() -> None:
+        given, made = whole()
+        _check_shapes(made, given, rows, at)
+
+    def again() -> None:
+        given, made = whole()
+        _check_equal(made, _compute(feature_set(), given), at, "a second instance")
+
+    def alone() -> None:
+        given, made = whole()
+        features = feature_set()
+        single = [_compute(features, {k: v[n : n + 1] for k, v in given.items()}) for n in range(rows)]
+        joined = {name: np.concatenate([np.asarray(row[name]) for row in single]) for name in made if rows}
+        _check_equal(made, joined, at, "one row at a time")
+
+    held = {
+        "gives a number per row and leaves its input as it is": shapes,
+        "answers the same again": again,
+        "answers one row as among others": alone,
+    }
+    return [Check(feature_set.__name__, name, hold) for name, hold in held.items()]
 
 
 def _mixed(random: np.random.Generator, rows: int) -> Floats:

@@ -238,3 +238,12 @@ def test_what_the_interpreter_and_other_packages_hold_does_not_count(monkeypatch
     assert fingerprint(LooksAround) == before
     monkeypatch.setitem(HELD, "by", "them")
     assert fingerprint(LooksAround) != before
+
+
+def test_what_the_key_covers_is_told_by_definition() -> None:
+    from carrental_mlops.core.fingerprint import reached
+    from carrental_mlops.steps import SplitStep
+
+    told = reached(SplitStep)
+    assert {"carrental_mlops.steps.split:SplitStep", "carrental_mlops.steps.split:SplitStep.run"} <= told.keys()
+    assert all(len(digest) == 64 for digest in told.values())
