@@ -7,20 +7,18 @@ somebody's work and stops it.
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from carrental_mlops.errors import ConfigError, PlatformError, TemplateError
+from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.scaffold.git import Git
+from carrental_mlops.upgrade.checked_out import LINK, contents
 from carrental_mlops.upgrade.journal import Journal, JournalFile
 from carrental_mlops.upgrade.merge import Change, Entry
-
-_LINK = "120000"
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class WorkTree:
         self._drafts = self._root / f".crm-upgrade-{journal.token}"
         self._modes = git.run("config", "--type=bool", "core.fileMode").stdout.strip() != b"false"
         wanted = [(c.path, e) for c in journal.changes for e in (c.before, c.after) if e]
-        self._content = _contents(git, wanted)
+        self._content = contents(git, wanted)
 
     def refuse_what_would_be_lost(self) -> None:
         """Stop before anything is written.
@@ -216,7 +214,7 @@ class WorkTree:
         draft, wanted = self._drafts / str(number), self._as(path, entry)
         assert wanted is not None  # noqa: S101 - an entry has content
         draft.unlink(missing_ok=True)
-        if wanted.mode == _LINK:
+        if wanted.mode == LINK:
             draft.symlink_to(os.fsdecode(wanted.content))
             return
         with draft.open("xb") as stream:
@@ -235,7 +233,7 @@ class WorkTree:
         except (FileNotFoundError, NotADirectoryError):
             return None
         if stat.S_ISLNK(mode):
-            return OnDisk(os.fsencode(at.readlink()), _LINK)
+            return OnDisk(os.fsencode(at.readlink()), LINK)
         if not stat.S_ISREG(mode):
             return None
         return OnDisk(at.read_bytes(), "100755" if mode & 0o100 and self._modes else "100644")
@@ -243,7 +241,7 @@ class WorkTree:
     def _as(self, path: str, entry: Entry | None) -> OnDisk | None:
         if entry is None:
             return None
-        mode = entry.mode if self._modes or entry.mode == _LINK else "100644"
+        mode = entry.mode if self._modes or entry.mode == LINK else "100644"
         return OnDisk(self._content[path, entry], mode)
 
     def _in_the_way(self, at: Path, gone: set[str]) -> Path | None:
@@ -288,23 +286,3 @@ def _index_lines(changes: Iterable[Change], digits: int) -> Iterable[bytes]:
             yield f"{mode} {oid} {stage}\t".encode() + paths[change.path] + b"\0"
         if change.after and not change.stages:
             yield f"{change.after.mode} {change.after.oid}\t".encode() + paths[change.path] + b"\0"
-
-
-def _contents(git: Git, wanted: list[tuple[str, Entry]]) -> Mapping[tuple[str, Entry], bytes]:
-    """Of each entry the bytes that a checkout would write at its path."""
-    found: dict[tuple[str, Entry], bytes] = {}
-    end = f"crm-end-{secrets.token_hex(8)}"
-    for links in (True, False):
-        these = [(path, entry) for path, entry in wanted if (entry.mode == _LINK) is links]
-        if not these:
-            continue
-        lines = [entry.oid if links else f"{entry.oid} {path}" for path, entry in these]
-        asked = "".join(f"{line}\0{end}\0" for line in lines).encode("utf-8", "surrogateescape")
-        told = git.out("cat-file", "--batch", "-z", *([] if links else ["--filters"]), stdin=asked)
-        # Git tells the size before filters, so that what it says of a name that is nowhere marks each end.
-        for key, answer in zip(these, told.split(f"\n{end} missing\n".encode()), strict=False):
-            head, _, content = answer.partition(b"\n")
-            if len(head.split(b" ")) != 3:
-                raise TemplateError(f"{git.root}: git lacks an object of {key[0]}", "git fsck; crm upgrade --abort")
-            found[key] = content
-    return found
