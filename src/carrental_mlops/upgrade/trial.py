@@ -97,7 +97,7 @@ def run_limited(
 
 
 def junit_results(path: Path) -> Iterator[tuple[str, str, str]]:
-    """Name, `file:line` where pytest says it, and error (empty: passed) of each test that ran; skipped ones left out."""
+    """Name, `file:line` where pytest says it, and error (empty: passed) of each test that ran, not of skipped ones."""
     for case in ElementTree.parse(path).iter("testcase"):  # noqa: S314 - written by pytest a moment ago
         wrong = next((part for kind in ("failure", "error") if (part := case.find(kind)) is not None), None)
         if case.find("skipped") is None:

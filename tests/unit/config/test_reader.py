@@ -97,7 +97,7 @@ MISTAKES = {
     "missing key": ("service: fraud\n", "", "crm.yaml:1: required key `service` is missing"),
     "missing nested key": ("  label: is_fraud\n", "", "crm.yaml:6: required key `columns.label` is missing"),
     "unknown latency class": ("real-time", "realtime", "crm.yaml:5: `latency_class` is 'realtime'"),
-    "loosened slo": ("p99_ms: 100", "p99_ms: 300", "crm.yaml:13: `slo.p99_ms` is 300.0: the real-time class allows at most 200"),
+    "loosened slo": ("p99_ms: 100", "p99_ms: 300", "`slo.p99_ms` is 300.0: the real-time class allows at most 200"),
     "environment twice": ("tier: 1", "tier: 1\nenvironments: [a, a]", "crm.yaml:5: `environments`"),
     "no environment": ("tier: 1", "tier: 1\nenvironments: []", "crm.yaml:5: `environments`"),
     "unknown tag": ("tier: 1", "tier: !!python/object:os.system 1", "crm.yaml:4: not YAML"),

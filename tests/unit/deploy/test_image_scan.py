@@ -193,7 +193,8 @@ def test_the_command_refuses_a_hole_and_fails_without_the_archive(
 
 
 VERSIONS = ("0", "1.0", "1.0~rc1", "1.0-1", "1.0-1~deb12u1", "1.0-1+deb12u1", "1:0.9", "2.36-9+deb12u10",
-            "2.36-9+deb12u9", "1.0a", "1.0+b1", "1.2.3~~", "1.2.3~", "1.2.3", "1.0-01", "00.1", "9.0.0-1-2")  # fmt: skip
+            "2.36-9+deb12u9", "1.0a", "1.0+b1", "1.2.3~~", "1.2.3~", "1.2.3", "1.0-01", "00.1",
+            "9.0.0-1-2")  # fmt: skip
 
 
 @pytest.mark.skipif(shutil.which("dpkg") is None, reason="dpkg, which the order is compared with, is not here")

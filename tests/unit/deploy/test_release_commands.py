@@ -141,7 +141,7 @@ def test_an_image_of_which_nobody_says_what_is_in_it_is_refused(made: Path) -> N
     repo = open_repo(made, "prod")
     with pytest.raises(ConfigError, match="no image was pushed from here"):
         draft_of(repo, "prod", Wanted("jane"))
-    with pytest.raises(ConfigError, match=r"nothing here says which model is in .*\nFix: name its version: --version N"):
+    with pytest.raises(ConfigError, match=r"nothing here says which model .*\nFix: name its version: --version N"):
         draft_of(repo, "prod", Wanted("jane", image=f"{IMAGE}@sha256:{1:064x}"))
 
 
