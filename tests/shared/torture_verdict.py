@@ -18,8 +18,8 @@ MEANINGS: Mapping[Verdict, str] = {
     "asked": "a conflict is shown where both fit together; nothing is lost",
     "refused": "the tool says that it cannot, and changes nothing, where both fit together",
     "otherwise": "not as the table says, with no text lost (a file twice, or in another place)",
-    "change lost": "the template's change is missing, and nothing says so",
-    "edit undone": "a team's rename, deletion, mode, link or line ends are reverted, and nothing says so",
+    "change lost": "the template's change is missing, and neither exit code nor conflict says so",
+    "edit undone": "a team's rename, deletion, mode, link or line ends are reverted in silence",
     "edit lost": "a team's text is in no file, conflict or reject any more",
     "half-merged": "the tool fails midway: files are changed, no conflict is shown, nothing goes on or back",
 }
@@ -79,26 +79,26 @@ def _of_merge(change: str, edit: str, wanted: State, result: Result) -> Verdict:
         return "change lost"
     found: set[Verdict] = set()
     for path in sorted({*wanted, *result.after}):
-        want, have = wanted.get(path), result.after.get(path)
-        if want == have:
-            continue
-        for one, other in zip(_facets(want), _facets(have), strict=True):
-            if one != other:
-                found |= {"edit undone"} if one in _facets(mine.get(path)) and path in edit_of(edit) else set()
-                found |= {"change lost"} if one in _facets(theirs.get(path)) and path in CHANGES[change] else set()
+        want, have = _facets(wanted.get(path)), _facets(result.after.get(path))
+        team = mine if want[0] else state_of(over(BASE))  # a file of the team's own in another place is nothing lost
+        for number, (one, other) in enumerate(zip(want, have, strict=False)):
+            if one != other and have[0]:
+                by_template, by_team = (_facets(side.get(path))[number : number + 1] for side in (theirs, team))
+                found |= {"edit undone"} if (one,) != by_template else {"change lost"} if (one,) != by_team else set()
     return "edit undone" if "edit undone" in found else "change lost" if found else "otherwise"
 
 
-def _facets(file: tuple[str, bytes] | None) -> tuple[str, ...]:
-    """What can be reverted in a file beside its words."""
+def _facets(file: tuple[str, bytes] | None) -> tuple[object, ...]:
+    """What can be reverted in a file: that it is there, its kind, line ends, last byte, and which words it has."""
     if file is None:
-        return ("there: no", "", "", "")
+        return (False,)
     kind, content = file
     return (
-        "there: yes",
-        f"kind: {kind}",
-        f"crlf: {_CRLF in content}" if kind != "link" else "",
-        f"end: {content[-1:]!r}",
+        True,
+        kind,
+        kind != "link" and _CRLF in content,
+        content[-1:],
+        sorted(re.findall(rb"\b[a-z]+\d+\b", content)),
     )
 
 
