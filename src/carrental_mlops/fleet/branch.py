@@ -20,10 +20,11 @@ from carrental_mlops.scaffold.ownership import RECORD
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade import codemod
 from carrental_mlops.upgrade.changelog import version_key
-from carrental_mlops.upgrade.finish import ledger_after
+from carrental_mlops.upgrade.finish import ledger_planned
+from carrental_mlops.upgrade.head import read_head
 from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, report
-from carrental_mlops.upgrade.plan import Plan, head_record, plan
+from carrental_mlops.upgrade.plan import Plan, plan
 from carrental_mlops.upgrade.run import Outcome
 
 
@@ -62,7 +63,8 @@ def prepare(root: Path, new: Material, versions: Versions, author: str, *, dry_r
         TemplateError: a template or an answer is not what it must be.
         PlatformError: a version cannot be fetched.
     """
-    stands = head_record(Git(root)).version
+    head = read_head(Git(root))
+    stands = head.recorded.version
     if version_key(stands) >= version_key(new.version):
         return None
     old = versions.get(stands)
@@ -71,10 +73,10 @@ def prepare(root: Path, new: Material, versions: Versions, author: str, *, dry_r
         rewritten = _rewritten(root, old, new, overrides)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crm-fleet-"))) if dry_run else None
-        planned = plan(root, old, new, compile_template=versions.compiled, scratch=scratch)
+        planned = plan(root, old, new, compile_template=versions.compiled, scratch=scratch, head=head)
         changes = [replace(one, after=one.before) if one.stages else one for one in planned.merged.changes]
         tree = _tree(planned, changes) if planned.merged.unmerged else planned.merged.tree
-        entries = ledger_after(planned.git, planned.journal, tree)
+        entries = ledger_planned(planned, tree)
         outcome = _outcome(planned, entries)
         rewritten = rewritten if _fit(planned, tree, rewritten) else ()
         commit = "" if dry_run else _commit(planned, tree, entries, rewritten, author)
@@ -88,15 +90,15 @@ def set_branch(root: Path, branch: str, commit: str) -> None:
         ConfigError: it holds somebody's commits, or is checked out.
     """
     git, name = Git(root), f"refs/heads/{branch}"
-    done = git.run("log", "-1", "--format=%H%n%B", name)
-    there, _, message = done.stdout.decode(errors="replace").partition("\n")
-    if done.returncode == 0 and there == commit:
+    told = git.out("for-each-ref", "--format=%(objectname) %(HEAD)%(contents)", name).decode(errors="replace")
+    there, _, message = told.partition(" ")
+    if there == commit:
         return
-    if done.returncode == 0 and f"\n{TRAILER}: " not in message:
+    if there and f"\n{TRAILER}: " not in message:
         raise ConfigError(f"{root}: branch {branch} holds somebody's commits", f"git branch -m {branch} another-name")
-    if git.run("symbolic-ref", "--quiet", "HEAD").stdout.decode().strip() == name:
+    if message.startswith("*"):
         raise ConfigError(f"{root}: branch {branch} is checked out", "git switch to another one")
-    git.out("update-ref", "-m", "crm fleet upgrade", name, commit, there if done.returncode == 0 else "0" * len(commit))
+    git.out("update-ref", "-m", "crm fleet upgrade", name, commit, there or "0" * len(commit))
 
 
 def author_of(root: Path) -> str:
@@ -151,7 +153,7 @@ def _commit(
     planned: Plan, tree: str, entries: tuple[Declined, ...], rewritten: tuple[codemod.FileChange, ...], author: str
 ) -> str:
     journal, git = planned.journal, planned.git
-    stamp = git.text("log", "-1", "--format=%ct", journal.head)
+    stamp = planned.head.seconds
     message = f"Upgrade carrental-mlops {journal.version_from} to {journal.version_to}\n\n"
     message += "".join(f"Kept as the team has it: {path}\n" for path in planned.merged.unmerged)
     message += "".join(f"Rewritten for {journal.version_to}: {change.path}\n" for change in rewritten)

@@ -35,9 +35,10 @@ class GitHub:
 
     def __init__(self, url: str, token: str, pause_s: float = 0.25) -> None:
         self._url, self._token = url.rstrip("/"), token
+        # Lazy as a whole: a lazy repository of an eager client has a client, limits and pauses of its own.
         self._api = github.Github(
             auth=Auth.Token(token), base_url=self._url, timeout=30, per_page=100, retry=GithubRetry(total=6),
-            seconds_between_requests=pause_s, seconds_between_writes=4 * pause_s,
+            seconds_between_requests=pause_s, seconds_between_writes=4 * pause_s, lazy=True,
         )  # fmt: skip
 
     def projects(self, group: str, topic: str | None) -> Iterator[Project]:
@@ -111,10 +112,10 @@ class GitHub:
         return "running" if None in said else "passed"
 
     def _repo(self, project: str) -> Any:
-        remaining, _ = self._api.rate_limiting
+        remaining, _ = self._api.requester.rate_limiting
         if remaining == 0:
-            time.sleep(min(max(0.0, self._api.rate_limiting_resettime - time.time()), _LONGEST_WAIT_S))
-        return self._api.get_repo(project, lazy=True)
+            time.sleep(min(max(0.0, self._api.requester.rate_limiting_resettime - time.time()), _LONGEST_WAIT_S))
+        return self._api.get_repo(project)
 
     @contextmanager
     def _said(self, what: str) -> Iterator[None]:

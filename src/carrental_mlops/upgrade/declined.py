@@ -53,10 +53,17 @@ def declined(
         theirs: the files of the new version.
         versions: old and new.
     """
+    wanted = [path for path, told in theirs.items() if _is_offered(path, told, base.get(path))]
+    there = _contents(git, result, wanted)
+    lacking = sorted(path for path in wanted if there[path] != theirs[path].content)
+    gone = set(base) - set(theirs)
+    if not lacking and not gone:
+        return
     moved = {path: to for path, _, to, _ in diff(git, sides.theirs, result, "-M", "--diff-filter=R")}
     kept = {path: to for path, _, to, _ in diff(git, sides.base, result, "-M", "--diff-filter=R")}
     renamed = {to: path for path, _, to, _ in diff(git, sides.base, sides.theirs, "-M", "--diff-filter=R")}
-    for path, told in sorted(theirs.items()):
+    for path in lacking:
+        told = theirs[path]
         before = base.get(renamed.get(path, path))
         if owner_of(path, told.content) == "yours" or (before and before.content == told.content):
             continue
@@ -96,6 +103,29 @@ def settled(fresh: Sequence[Declined], whole: Sequence[Declined], old: Sequence[
 def _entry(path: str, before: Rendered | None, patch: str, versions: tuple[str, str]) -> Declined:
     digest = hashlib.sha256(before.content).hexdigest() if before else ""
     return Declined(path, versions[0], versions[1], digest, patch)
+
+
+def _is_offered(path: str, told: Rendered, before: Rendered | None) -> bool:
+    """Whether the new version may change the file at `path`, and the team does not own it."""
+    return owner_of(path, told.content) != "yours" and (before is None or before.content != told.content)
+
+
+def _contents(git: Git, tree: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+    """What a tree holds at each path, asked in one call."""
+    asked = "\0".join([*(f"{tree}:{path}" for path in paths), ""]).encode("utf-8", "surrogateescape")
+    told = git.out("cat-file", "--batch", "-z", stdin=asked) if paths else b""
+    found: dict[str, bytes | None] = {}
+    for path in paths:
+        head, _, told = told.partition(b"\n")
+        parts = head.rsplit(b" ", 2)
+        if len(parts) == 3 and parts[1] == b"blob":
+            size = int(parts[2])
+            found[path], told = told[:size], told[size + 1 :]
+        else:
+            found[path] = None
+            if len(parts) == 3 and parts[2].isdigit():
+                told = told[int(parts[2]) + 1 :]
+    return found
 
 
 def _content(git: Git, tree: str, places: tuple[str | None, ...]) -> bytes | None:

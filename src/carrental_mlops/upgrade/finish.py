@@ -9,9 +9,9 @@ from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.files import whole_file
 from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text, write_ledger
 from carrental_mlops.scaffold.git import Git
-from carrental_mlops.upgrade.declined import declined, offered_again, settled
+from carrental_mlops.upgrade.declined import Files, declined, offered_again, settled
 from carrental_mlops.upgrade.journal import Journal, JournalFile
-from carrental_mlops.upgrade.plan import files_of_commit, head_ledger, head_record
+from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, head_record
 
 
 def finish(
@@ -83,8 +83,19 @@ def _write_ledger(git: Git, entries: tuple[Declined, ...]) -> None:
 def ledger_after(git: Git, journal: Journal, result: str) -> tuple[Declined, ...]:
     """The ledger after this upgrade, where the tree `result` is what the repo has then."""
     base, theirs = (files_of_commit(git, side) for side in (journal.sides.base, journal.sides.theirs))
+    return _ledger(git, journal, result, (base, theirs), head_ledger(git, journal.head))
+
+
+def ledger_planned(plan: Plan, result: str) -> tuple[Declined, ...]:
+    """The same of an upgrade that was planned in this process, whose files need not be read again."""
+    return _ledger(plan.git, plan.journal, result, (plan.base, plan.theirs), plan.head.ledger)
+
+
+def _ledger(
+    git: Git, journal: Journal, result: str, files: tuple[Files, Files], old: tuple[Declined, ...]
+) -> tuple[Declined, ...]:
+    base, theirs = files
     versions = (journal.version_from, journal.version_to)
-    old = head_ledger(git, journal.head)
     waived = [entry for entry in old if entry.path not in journal.returned]
     fresh = list(declined(git, journal.sides, result, base, theirs, versions))
     if not waived:

@@ -73,8 +73,8 @@ def merge(git: Git, sides: Sides, version: str) -> Merged:
         )
     head, *rest = done.stdout.split(b"\0")
     tree = head.decode()
-    labels = _labels(git, sides, version)
     stages, said = _answer([part.decode("utf-8", "surrogateescape") for part in rest])
+    labels = _labels(git, sides, version) if stages or said else {}
     changes = [_relabelled(git, change, labels) for change in _changes(git, sides.ours, tree, stages)]
     return Merged(tree, tuple(changes), tuple(_named(text, labels) for text in said))
 

@@ -7,6 +7,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from carrental_mlops.errors import ConfigError, TemplateError
@@ -19,6 +20,7 @@ from carrental_mlops.scaffold.rendering import Rendered, Rendering
 from carrental_mlops.scaffold.team_versions import template_sides
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declined import offered_again
+from carrental_mlops.upgrade.head import Head, read_head
 from carrental_mlops.upgrade.journal import Journal
 from carrental_mlops.upgrade.merge import Change, Entry, Merged, merge
 from carrental_mlops.upgrade.trees import commit_sides
@@ -35,8 +37,16 @@ class Plan:
     merged: Merged
     returned: tuple[Declined, ...]
     """Ledger entries that this upgrade brings again."""
-    dirty: tuple[str, ...]
-    """Tracked paths with uncommitted work."""
+    head: Head
+    base: Mapping[str, Rendered]
+    """The old version's files, with what was declined offered again."""
+    theirs: Mapping[str, Rendered]
+    """The new version's files."""
+
+    @cached_property
+    def dirty(self) -> tuple[str, ...]:
+        """Tracked paths with uncommitted work."""
+        return _dirty(self.git)
 
 
 def open_git(root: Path, scratch: Path | None = None) -> Git:
@@ -86,6 +96,7 @@ def plan(
     today: datetime.date | None = None,
     scratch: Path | None = None,
     templates: Callable[[Recorded, Material, Material], tuple[Path, Path]] = template_sides,
+    head: Head | None = None,
 ) -> Plan:
     """Compute an upgrade. Objects are written to git's store, and nothing else.
 
@@ -99,43 +110,38 @@ def plan(
         today: for waivers; default: the day it is.
         scratch: a folder for git's new objects, where nothing is to be carried out.
         templates: what both versions hold of the repo's template.
+        head: the repo's last commit, where that was read already.
 
     Raises:
         ConfigError: no repo of ours, or git is in the middle of something.
         TemplateError: a template or an answer is not what it must be, or git refuses.
     """
     git = open_git(root, scratch)
-    head = git.text("rev-parse", "--verify", "--quiet", "HEAD^{commit}") if _has_commit(git) else ""
-    recorded = head_record(git)
+    head = head or read_head(git)
+    recorded = head.recorded
     _refuse_under_way(git)
     before, after = templates(recorded, old, new)
     about = describe(after)
     answers = _answers(about.questions, recorded.answers, given or {}, ask)
     rendered = compile_template(before).rendered(recorded.answers)
     theirs = compile_template(after).rendered(answers)
-    entries = head_ledger(git, head)
-    returned = tuple(e for e in entries if not e.waived(today or datetime.date.today()))
+    returned = tuple(e for e in head.ledger if not e.waived(today or datetime.date.today()))
     base = offered_again(rendered, returned)
-    sides = commit_sides(git, base, theirs, git.text("rev-parse", f"{head}^{{tree}}"))
+    sides = commit_sides(git, base, theirs, head.tree)
     merged = merge(git, sides, new.version)
     said = record(theirs, recorded.template, new.version, answers, about.package)
     changes = tuple(sorted((*merged.changes, _record_change(git, head, said)), key=lambda c: c.path))
     merged = replace(merged, changes=changes)
     journal = Journal(
-        "prepare", head, recorded.template, old.version, new.version, answers, sides, changes, merged.conflicts,
+        "prepare", head.commit, recorded.template, old.version, new.version, answers, sides, changes, merged.conflicts,
         secrets.token_hex(6),
     )  # fmt: skip
-    return Plan(git, journal, merged, returned, _dirty(git))
-
-
-def _has_commit(git: Git) -> bool:
-    if git.run("rev-parse", "--verify", "--quiet", "HEAD^{commit}").returncode:
-        raise ConfigError(f"{git.root} has no commit yet", "git add --all && git commit")
-    return True
+    return Plan(git, journal, merged, returned, head, base, theirs)
 
 
 def _refuse_under_way(git: Git) -> None:
-    folder = Path(git.text("rev-parse", "--absolute-git-dir"))
+    plain = git.root / ".git"
+    folder = plain if plain.is_dir() else Path(git.text("rev-parse", "--absolute-git-dir"))
     for name in _UNDER_WAY:
         if (folder / name).exists():
             raise ConfigError(f"git is in the middle of something ({name})", "finish or abort it: git status")
@@ -173,14 +179,11 @@ def _still_allowed(question: Question, answer: str) -> str:
         raise TemplateError(f"the new version: {error.what}", f"crm upgrade --set {question.name}=…") from error
 
 
-def _record_change(git: Git, head: str, said: bytes) -> Change:
+def _record_change(git: Git, head: Head, said: bytes) -> Change:
     """`.crm.json` rewritten; keys that are not ours stay."""
-    mode, _, rest = git.text("ls-tree", head, "--", RECORD).partition(" ")
-    oid = rest.split(" ")[1].split("\t")[0]
-    had = json.loads(git.out("cat-file", "blob", oid))
-    text = (json.dumps({**had, **json.loads(said)}, indent=2) + "\n").encode()
+    text = (json.dumps({**json.loads(head.record_text), **json.loads(said)}, indent=2) + "\n").encode()
     made = git.out("hash-object", "-w", "--stdin", "--no-filters", stdin=text).decode().strip()
-    return Change(RECORD, Entry(mode, oid), Entry(mode, made))
+    return Change(RECORD, head.record, Entry(head.record.mode, made))
 
 
 def files_of_commit(git: Git, commit: str) -> dict[str, Rendered]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fleet_repos import FIXED, fleet_of, shown, two_versions
+from small_fleet import FIXED, fleet_of, shown, two_versions
 from template_versions import git, snapshot
 
 from carrental_mlops.errors import ConfigError, CrmError, PlatformError

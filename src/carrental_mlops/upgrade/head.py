@@ -1,0 +1,76 @@
+"""The last commit of a repo as an upgrade needs it, asked of git in one call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from carrental_mlops.errors import ConfigError
+from carrental_mlops.governance.ledger import LEDGER, Declined, parse_ledger
+from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record
+from carrental_mlops.upgrade.merge import Entry
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last commit."""
+
+    commit: str
+    tree: str
+    seconds: int
+    """When it was committed, since 1970."""
+    recorded: Recorded
+    record: Entry
+    """Of `.crm.json`."""
+    record_text: bytes
+    ledger: tuple[Declined, ...]
+
+
+def read_head(git: Git) -> Head:
+    """The last commit of the repository.
+
+    Raises:
+        ConfigError: there is none, or it has no `.crm.json` or ledger that we wrote.
+    """
+    names = ("HEAD^{commit}", "HEAD^{tree}", f"HEAD:{RECORD}", f"HEAD:{LEDGER}")
+    answer = git.out("cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
+    found: list[tuple[str, bytes] | None] = []
+    for _ in names:
+        head, _, answer = answer.partition(b"\n")
+        parts = head.split(b" ")
+        if len(parts) != 3 or parts[1] not in (b"commit", b"tree", b"blob"):
+            found.append(None)
+            continue
+        size = int(parts[2])
+        found.append((parts[0].decode(), answer[:size]))
+        answer = answer[size + 1 :]
+    commit, tree, record, ledger = found
+    if commit is None or tree is None:
+        raise ConfigError(f"{git.root} has no commit yet", "git add --all && git commit")
+    if record is None:
+        raise ConfigError(f"no {RECORD} in the last commit of {git.root}", "cd into a repo that crm new made")
+    return Head(
+        commit[0],
+        tree[0],
+        _seconds(commit[1]),
+        parse_record(record[1], f"HEAD:{RECORD}"),
+        Entry(_mode(tree[1], RECORD, len(commit[0]) // 2), record[0]),
+        record[1],
+        parse_ledger(ledger[1].decode("utf-8", "replace"), f"HEAD:{LEDGER}") if ledger else (),
+    )
+
+
+def _seconds(commit: bytes) -> int:
+    line = next(row for row in commit.split(b"\n") if row.startswith(b"committer "))
+    return int(line.split(b" ")[-2])
+
+
+def _mode(tree: bytes, name: str, length: int) -> str:
+    """Of an entry of a tree object: `mode name NUL digest`, one after another."""
+    while tree:
+        head, _, rest = tree.partition(b"\0")
+        mode, _, found = head.partition(b" ")
+        if found == name.encode():
+            return mode.decode()
+        tree = rest[length:]
+    return "100644"
