@@ -34,6 +34,7 @@ def sections(told: Overview) -> Iterator[Section]:
     """Every section that `told` has something for, in the order of a reader who wants to act."""
     yield Section("Alerts", told.alerts or ("None.",))
     yield from _lead(told)
+    yield from _stages(told)
     yield from _delivery(told)
     yield from _target(told)
     yield from _features(told)
@@ -58,11 +59,23 @@ def _lead(told: Overview) -> Iterator[Section]:
     yield Section("Lead time", tuple(said), ("until", "median since the stage before"), rows, chart)
 
 
+def _segments(told: Overview) -> list[tuple[str, Delivery]]:
+    return [(f"{by} {name}", one) for by in SEGMENTS for name, one in told.segments[by].items()]
+
+
+def _stages(told: Overview) -> Iterator[Section]:
+    rows = tuple(
+        (name, str(one.live), *(days(one.stage_days.get(stage)) for stage in STAGES[1:]), days(one.lead_days))
+        for name, one in _segments(told)
+    )
+    head = ("", "in production", *(WORDS[stage] for stage in STAGES[1:]), "lead time")
+    yield Section("Which stage took how long", ("Medians since the stage before, features in production.",), head, rows)
+
+
 def _delivery(told: Overview) -> Iterator[Section]:
     head = ("", "services", "in production", "lead time", "deployments a week", "change failures", "time to restore",
             "failing now")  # fmt: skip
-    rows = [("all", told.whole), *((f"{by} {name}", figures) for by in SEGMENTS
-            for name, figures in told.segments[by].items()), *told.by_service.items()]  # fmt: skip
+    rows = [("all", told.whole), *_segments(told), *told.by_service.items()]
     said = f"Deployments and failures of the last {told.window_days} days; intervals are 90 %."
     yield Section("Delivery", (said,), head, tuple(_figures(name, one) for name, one in rows), week_chart(told.weeks))
 

@@ -79,7 +79,7 @@ def repos_in(folders: Iterable[Path]) -> list[Path]:
 
 
 def read_all(roots: Sequence[Path], say: Callable[[str], None] = lambda text: None) -> Asked:
-    """Every repo of `roots`; one whose configuration does not hold is named, and the others are read.
+    """Every repo of `roots`; one whose configuration does not hold, or whose service has another repo, is named.
 
     Args:
         roots: of model repos.
@@ -88,17 +88,23 @@ def read_all(roots: Sequence[Path], say: Callable[[str], None] = lambda text: No
     Raises:
         CrmError: what is wrong with the first, where none could be read.
     """
-    services, errors = [], dict[str, CrmError]()
+    services, broken, errors = dict[str, Service](), dict[str, str](), list[CrmError]()
     for root in roots:
+        alone = [one.name for one in roots].count(root.name) == 1
+        name = root.name if alone else f"{root.parent.name}/{root.name}"
         if len(roots) > 1:
-            say(f"  {root.name} …")
+            say(f"  {name} …")
         try:
-            services.append(read_service(root))
+            found = read_service(root)
+            if found.name in services:
+                raise ConfigError(f"another repo is the service `{found.name}` too", "name one of the two folders")
+            services[found.name] = found
         except CrmError as error:
-            errors[root.name] = error
+            errors.append(error)
+            broken[name] = error.what.replace(f"{root}/", "")
     if errors and not services:
-        raise next(iter(errors.values()))
-    return Asked(tuple(services), {name: error.what for name, error in errors.items()})
+        raise errors[0]
+    return Asked(tuple(services.values()), broken)
 
 
 def read_service(root: Path) -> Service:

@@ -9,10 +9,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from kpi_repo import KpiRepo
+from kpi_repo import KpiRepo, day
 from prometheus_client.parser import text_string_to_metric_families
 
 from carrental_mlops.cli.main import main
+from carrental_mlops.config import load, repo_config
+from carrental_mlops.core import Context
+from carrental_mlops.integrations.mlflow_client import tracking_uri
+from carrental_mlops.integrations.mlflow_tracking import Tracker
+from carrental_mlops.kpi.trainings import trainings
 
 ROADMAP = """\
 start: 2026-01-05
@@ -202,6 +207,37 @@ def test_one_broken_repo_is_named_and_the_others_are_read(crm, models: Path, tmp
     found = json.loads(crm("kpi", "show", str(tmp_path), "--json"))
     assert sorted(found["by_service"]) == ["damage"] and list(found["unread"]) == ["broken"]
     assert any(alert.startswith("broken: not all could be read") for alert in found["alerts"])
+
+
+def test_a_second_repo_of_one_service_is_told_and_not_counted(crm, models: Path, tmp_path: Path) -> None:
+    for group in ("a", "b"):
+        shutil.copytree(models / "damage", tmp_path / group / "damage")
+    found = json.loads(crm("kpi", "show", str(tmp_path), "--json"))
+    assert found["whole"]["services"] == 1
+    assert found["unread"] == {"b/damage": ["another repo is the service `damage` too"]}
+
+
+def test_a_release_that_cannot_be_read_is_told_and_the_rest_is_shown(crm, models: Path, tmp_path: Path) -> None:
+    repo = tmp_path / "damage"
+    shutil.copytree(models / "damage", repo)
+    (repo / "releases" / "prod").mkdir(parents=True)
+    (repo / "releases" / "prod" / "1.json").write_text("{}")
+    found = json.loads(crm("kpi", "show", "--repo", str(repo), "--json"))
+    assert [row["feature"] for row in found["features"]] == ["damage"]
+    assert found["unread"]["damage"][0].startswith("releases of prod: releases/prod/1.json is not a release")
+    assert str(tmp_path) not in json.dumps(found)
+
+
+def test_a_run_that_our_tracker_writes_is_read_as_a_training(models: Path) -> None:
+    repo = models / "fraud"
+    context = Context(service="fraud", env="local", seed=0, root=repo, pipeline="training", step="gate", run_id="t-1")
+    tracker = Tracker(tracking_uri(repo), "fraud", "t-1")
+    with tracker.running(context):
+        context.metric("gate_passed", 1.0)
+        tracker.record(context)
+    before, newest = trainings(repo, [repo_config(load(repo))])[-2:]
+    assert (newest.passed, newest.commit) == (True, KpiRepo(repo).git("rev-parse", "HEAD"))
+    assert before.at == day(52) and not before.passed
 
 
 def test_a_shallow_clone_is_told_and_dates_nothing(crm, models: Path, tmp_path: Path) -> None:
