@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import BaseModel, ValidationError
 
 from carrental_mlops.errors import DataError
+from carrental_mlops.testing.from_pattern import text_of
 
 _WIDEST = 2**53
 _FIRST, _LAST = datetime(2020, 1, 1, tzinfo=UTC), datetime(2035, 1, 1, tzinfo=UTC)
@@ -78,17 +79,18 @@ def made_up_rows(
     found: list[dict[str, Any]] = []
     for _ in range(count * 50):
         row = {field.name: _value(random, field) for field in fields}
-        if _taken(contract, row, without):
+        if taken(contract, row, without):
             found.append(row)
         if len(found) == count:
             return found
     raise DataError(
         f"{len(found)} of {count} made-up rows fit `{contract.__name__}`: its own validators refuse the rest",
-        "declare bounds on the fields (Field(ge=…, le=…)), which rows are made from",
+        "declare bounds on the fields, Field(ge=…, le=…), which rows are made from; or give rows: check_serving",
     )
 
 
-def _taken(contract: type[BaseModel], row: dict[str, Any], without: Sequence[str]) -> bool:
+def taken(contract: type[BaseModel], row: dict[str, Any], without: Sequence[str]) -> bool:
+    """Whether `contract` takes `row`, but for the fields `without`, which it has not."""
     try:
         contract.model_validate(row)
     except ValidationError as error:
@@ -104,7 +106,7 @@ def _range(name: str, info: Any) -> FieldRange:
     if typing.get_origin(kind) is typing.Annotated:
         metadata += kind.__metadata__
         kind = typing.get_args(kind)[0]
-    return FieldRange(name, kind, optional, info.is_required(), **dict(_bounds(kind, metadata)))
+    return FieldRange(info.alias or name, kind, optional, info.is_required(), **dict(_bounds(kind, metadata)))
 
 
 def _bounds(kind: Any, metadata: list[Any]) -> Iterator[tuple[str, Any]]:
@@ -165,6 +167,8 @@ def _number(random: np.random.Generator, field: FieldRange) -> float | int:
 
 
 def _text(random: np.random.Generator, field: FieldRange) -> str:
+    if field.pattern:
+        return text_of(field.pattern, random)
     longest = field.max_length if field.max_length is not None else field.min_length + 12
     letters = list("abcdefghijklmnopqrstuvwxyzäß 0123456789-_'\"")
     return "".join(random.choice(letters, int(random.integers(field.min_length, longest + 1))))

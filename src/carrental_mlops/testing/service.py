@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from carrental_mlops.core.arrays import Floats
 from carrental_mlops.core.hook import where
@@ -19,6 +18,7 @@ from carrental_mlops.data.model import LightGbm, Model
 from carrental_mlops.errors import ContractError
 from carrental_mlops.serving import ModelService
 from carrental_mlops.testing.check import Check, hold_all
+from carrental_mlops.testing.fakes.models import FakeClassifier
 from carrental_mlops.testing.features import feature_checks, generated_rows
 from carrental_mlops.testing.made_up import made_up_rows
 
@@ -28,22 +28,6 @@ MOST_TIMES = 50.0
 """An answer to one row may take so many times as long as LightGBM's score of that row (some 10 µs).
 
 The default takes 5 times as long, ten numpy calls in a hook 10 times, a DataFrame or a file 100 times and more."""
-
-
-class _Spread:
-    """A classifier without training: a score in 0 to 1 from the row's own bits."""
-
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> _Spread:
-        """Nothing to learn."""
-        return self
-
-    def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """(n, 2): each row by itself."""
-        known = np.nan_to_num(np.asarray(X, dtype=np.float64), posinf=1.0, neginf=-1.0)
-        positive = np.zeros(len(known))
-        for column in known.T:
-            positive = np.abs(np.sin(positive + column))
-        return np.column_stack([1.0 - positive, positive])
 
 
 def check_service(
@@ -97,7 +81,7 @@ def _model(service: type[ModelService], given: dict[str, Floats]) -> Model:
     needed = {name: given[name] for name in (*features.request, *features.stored_columns())}
     with np.errstate(all="ignore"):
         made = features().compute(columns=needed)
-    return Model(_Spread(), (*needed, *made), threshold=0.5)
+    return Model(FakeClassifier(), (*needed, *made), threshold=0.5)
 
 
 def _inputs(service: type[ModelService], rows: int, seed: int) -> dict[str, Floats]:

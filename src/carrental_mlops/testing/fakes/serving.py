@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 
 from carrental_mlops.config.serving import OnlineFeatures
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.data.features import FeatureSet
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.auth import Client, Headers, bearer
-from carrental_mlops.serving.endpoint import Event, Stored
+from carrental_mlops.serving.endpoint import Endpoint, Event, Made, Stored
 from carrental_mlops.serving.online import OnlineReader
 from carrental_mlops.serving.online_view import OnlineView, Row
 from carrental_mlops.serving.refusal import Refusal
+from carrental_mlops.serving.service import Answer
+from carrental_mlops.serving.switch import Order
 from carrental_mlops.serving.telemetry import Metrics
+from carrental_mlops.serving.vault import Opened
 
 
 class FakeStore:
@@ -166,3 +172,92 @@ class FakeDoor:
         if name is None:
             raise Refusal(401, "the token is not known")
         return name
+
+
+class FakeVault:
+    """Seals inputs (`serving.audit.Vault`) in memory: a line names the event alone, and only this vault opens it."""
+
+    def __init__(self) -> None:
+        self._sealed: dict[str, Opened] = {}
+
+    def header(self) -> bytes:
+        """The first line of a segment."""
+        return b'{"key_id":"fake"}\n'
+
+    def seal(self, event: Event) -> bytes:
+        """The line of one event."""
+        inputs = {name: list(values) for name, values in event.inputs.items()}
+        self._sealed[event.event_id] = Opened(event.event_id, inputs, event.caller)
+        return orjson.dumps({"event_id": event.event_id}) + b"\n"
+
+    def open(self, segment: Path, wanted: Container[str] | None = None) -> Iterator[Opened]:
+        """The inputs in the file `segment`, or those whose event id is `wanted`."""
+        for line in segment.read_bytes().splitlines()[1:]:
+            identity = orjson.loads(line)["event_id"]
+            if wanted is None or identity in wanted:
+                yield self._sealed[identity]
+
+
+class FakeSwitch:
+    """The kill switch (`serving.endpoint.Switch`): `order` answers instead of the model from the start.
+
+    Args:
+        order: what answers (`rules` or `constant`); None: the model.
+    """
+
+    def __init__(self, order: Order | None = None) -> None:
+        self.order = order
+
+    async def start(self, endpoint: Endpoint) -> None:
+        """Set `endpoint.switched`."""
+        endpoint.switched = FakeInstead(self.order) if self.order else None
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
+
+class FakeInstead:
+    """Answers instead of the model (`serving.endpoint.Instead`): the order's decision for every row.
+
+    Args:
+        order: says the decision.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+    async def made(
+        self, endpoint: Endpoint, rows: int, numbers: Mapping[str, Floats], values: Mapping[str, Sequence[Any]]
+    ) -> Made:
+        """The decision, score 1 where it blocks, the reason and the flag that say that it is switched."""
+        said, blocks = f"switched:{self.order.to}", float(self.order.decision == "block")
+        answer = Answer(np.full(rows, blocks), np.array([self.order.decision] * rows), (said,) * rows)
+        return Made(answer, Stored({}, {}), (said,))
+
+
+class FakeCounter:
+    """A Prometheus counter (`serving.audit.Counter`): `value`."""
+
+    def __init__(self) -> None:
+        self.value = 0.0
+
+    def inc(self, amount: float = 1) -> None:
+        """Add `amount`.
+
+        Raises:
+            ValueError: it is negative.
+        """
+        if amount < 0:
+            raise ValueError("Counters can only be incremented by non-negative amounts.")
+        self.value += amount
+
+
+class FakeDrops:
+    """Counts events lost (`serving.audit.Drops`): `lost`, by cause."""
+
+    def __init__(self) -> None:
+        self.lost: dict[str, int] = {}
+
+    def __call__(self, events: int, cause: str) -> None:
+        """Add `events`."""
+        self.lost[cause] = self.lost.get(cause, 0) + events
