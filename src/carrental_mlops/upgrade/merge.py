@@ -79,6 +79,29 @@ def merge(git: Git, sides: Sides, version: str) -> Merged:
     return Merged(tree, tuple(changes), tuple(_named(text, labels) for text in said))
 
 
+def with_dropped(git: Git, sides: Sides, merged: Merged, version: str) -> Merged:
+    """The merge, with a conflict for each file that git drops in silence.
+
+    That is a file which theirs renames as it is while ours has a link in its old place; where anything else stands
+    there, git says rename/delete.
+    """
+    other_kind = {path for path, _, _, _ in diff(git, sides.base, sides.ours, "--no-renames", "--diff-filter=T")}
+    shown = {change.path for change in merged.changes}
+    changes, said = [], []
+    for path, before, to, after in (
+        diff(git, sides.base, sides.theirs, "-M100%", "--diff-filter=R") if other_kind else ()
+    ):
+        there = git.run("cat-file", "-e", f"{sides.ours}:{to}").returncode == 0
+        if path in other_kind and to not in shown and not there and before and after:
+            stages = ((before.mode, before.oid, 1), (after.mode, after.oid, 3))
+            changes.append(Change(to, None, after, stages))
+            said.append(
+                f"CONFLICT (rename/delete): {path} renamed to {to} in carrental-mlops-{version}, a link in yours."
+            )
+    found = tuple(sorted((*merged.changes, *changes), key=lambda change: change.path))
+    return Merged(merged.tree, found, (*merged.conflicts, *said))
+
+
 def diff(git: Git, one: str, other: str, *options: str) -> Iterator[tuple[str, Entry | None, str, Entry | None]]:
     """What differs between two trees: path and entry before, path and entry after (another path for a rename)."""
     told = git.out("diff-tree", "-r", "-z", "--raw", "--no-abbrev", *options, one, other)

@@ -22,7 +22,7 @@ from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declined import offered_again
 from carrental_mlops.upgrade.head import Head, read_head
 from carrental_mlops.upgrade.journal import Journal
-from carrental_mlops.upgrade.merge import Change, Entry, Merged, merge
+from carrental_mlops.upgrade.merge import Change, Entry, Merged, merge, with_dropped
 from carrental_mlops.upgrade.trees import commit_sides
 
 _UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
@@ -129,6 +129,8 @@ def plan(
     base = offered_again(rendered, returned)
     sides = commit_sides(git, base, theirs, head.tree)
     merged = merge(git, sides, new.version)
+    if set(base) - set(theirs):
+        merged = with_dropped(git, sides, merged, new.version)
     said = record(theirs, recorded.template, new.version, answers, about.package)
     changes = tuple(sorted((*merged.changes, _record_change(git, head, said)), key=lambda c: c.path))
     merged = replace(merged, changes=changes)
