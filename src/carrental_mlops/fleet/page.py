@@ -13,6 +13,8 @@ from carrental_mlops.fleet.standing import Standing
 from carrental_mlops.upgrade.changelog import version_key
 
 _TEMPLATE = "page.html.jinja"
+_PARTS = 4
+"""Numbers of a version that count for its order."""
 _SOON_DAYS = 30
 """A waiver that ends within these days is shown as ending soon."""
 
@@ -78,6 +80,9 @@ def _versions(fleet: Sequence[Standing]) -> list[tuple[str, int]]:
 
 
 def _order(version: str | None) -> str:
-    """A text that sorts as the version does."""
-    numbers, final = version_key(version or "")
-    return ".".join(f"{number:06d}" for number in numbers) + ("z" if final else "a")
+    """A text that sorts as the version does; empty where it is not known."""
+    if version is None:
+        return ""
+    numbers, final = version_key(version)
+    padded = (*numbers, *[0] * _PARTS)[:_PARTS]
+    return ".".join(f"{number:06d}" for number in (*padded, int(final)))
