@@ -19,7 +19,7 @@ def stage_chart(stages: Mapping[str, float], past: float, goal: float) -> str:
     total = sum(stages.values())
     if not stages:
         return ""
-    scale = (_WIDTH - 100 - _RIGHT) / max(total, past, goal)
+    scale = (_WIDTH - 124 - _RIGHT) / max(total, past, goal)
     body, x = [], 90.0
     for n, (name, spent) in enumerate(stages.items()):
         shade = 0.35 + 0.65 * n / max(len(stages) - 1, 1)

@@ -8,6 +8,8 @@ from datetime import date
 from carrental_mlops.config.frozen import Frozen
 
 CONFIDENCE = 0.9
+LEAST_DAYS = 28
+"""Before so many days of the period have passed, the interval is too wide to plan by."""
 
 
 class Forecast(Frozen):
@@ -31,7 +33,7 @@ class Forecast(Frozen):
 
 
 def forecast(target: int, start: date, end: date, today: date, so_far: int) -> Forecast | None:
-    """The number of features at `end`, from the number at `today`; None before a day of the period has passed.
+    """The number of features at `end`, from the number at `today`; None in its first 28 days.
 
     Features are taken to come as a Poisson process of one unknown rate. With Jeffreys' prior the rate after k features
     in t days is Gamma(k + 1/2, t), and the number in the h days that remain is negative binomial with r = k + 1/2 and
@@ -49,7 +51,7 @@ def forecast(target: int, start: date, end: date, today: date, so_far: int) -> F
     binomial prediction, Jeffreys' prior).
     """
     passed, whole = (min(today, end) - start).days, (end - start).days
-    if passed < 1:
+    if passed < min(LEAST_DAYS, whole):
         return None
     shape, p, tail = so_far + 0.5, passed / whole, (1 - CONFIDENCE) / 2
     if passed == whole:

@@ -68,7 +68,7 @@ class Overview(Frozen):
     parallel: Parallel
     upgrades: Upgrades
     forecast: Forecast | None = None
-    """None where no roadmap says from when, or on its first day."""
+    """None where no roadmap says from when, and in its first 28 days."""
     milestones: tuple[Standing, ...] = ()
     money: Money | None = None
     alerts: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def overview(asked: Asked, question: Question) -> Overview:
         ConfigError: the roadmap or `latest` does not hold.
     """
     now, plan = question.now, question.roadmap or Roadmap()
-    services = [as_of(one, now) for one in asked.services]
+    services = [as_of(one, now) for one in asked.services if not one.versions or one.versions[0].at <= now]
 
     def figures(some: Sequence[Service]) -> Delivery:
         return delivery(some, now, question.window_days, plan.goal_days)

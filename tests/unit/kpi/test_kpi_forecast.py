@@ -54,9 +54,9 @@ def test_chances_sum_to_one_and_the_quantile_is_the_least() -> None:
     assert cumulated(3.5, 0.4, n) >= 0.95 > cumulated(3.5, 0.4, n - 1)
 
 
-def test_nothing_is_said_before_a_day_has_passed() -> None:
-    assert at(0, 0) is None
-    assert at(-30, 0) is None
+def test_nothing_is_said_in_the_first_four_weeks() -> None:
+    assert [at(passed, 0) for passed in (-30, 0, 27)] == [None, None, None]
+    assert at(28, 0).low == 0
 
 
 def test_after_the_period_only_what_was_counts() -> None:

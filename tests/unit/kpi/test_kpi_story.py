@@ -155,6 +155,11 @@ def test_an_earlier_day_shows_what_was_known_then(crm, models: Path) -> None:
     assert found["whole"]["deployments"] == 0
 
 
+def test_a_repo_that_was_not_there_on_that_day_is_not_counted(crm, models: Path) -> None:
+    found = json.loads(crm("kpi", "show", str(models), "--at", "2026-01-16", "--json"))
+    assert list(found["by_service"]) == ["fraud"] and found["whole"]["services"] == 1
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
