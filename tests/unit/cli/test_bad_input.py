@@ -75,6 +75,7 @@ FREE = [
     ("new", "--dry-run"),
     ("templates", "list"),
     ("templates", "show", "fraud-realtime"),
+    ("templates", "new", "churn-batch", "--dry-run"),
     ("steps", "list"),
     ("steps", "show", "train"),
     ("hooks",),
@@ -94,6 +95,8 @@ FREE = [
 ]
 UNKNOWN = [
     ("templates", "show", "frod"),
+    ("templates", "new", "churn-batch", "--from", "frod"),
+    ("templates", "new", "Churn"),
     ("new", "--template", "frod", "--no-input"),
     ("new", "--set", "tier=9", "--no-input"),
     ("steps", "show", "trian"),
