@@ -178,6 +178,11 @@ class _Held:
         if wrong:
             first = (certain or wrong)[0]
             return replace(base, otherwise=first.otherwise, mend=f"{override.place}: {first.edit}")
+        if diff.kinds == ("signature",) and {p.name for p in old.parameters} != {p.name for p in new.parameters}:
+            method = f"{override.method.owner.name}.{new.name}"
+            what = f"`{method}` takes the new arguments already, and its answer is still allowed"
+            mend = f"{override.place}: see that it takes each for what it is, and leave it as it is"
+            return replace(base, otherwise=what, mend=mend)
         if diff.kinds:
             what = f"this repo keeps what `{override.method.owner.name}` does, and gets nothing of the change"
             mend = f"{override.place}: take over what applies of {new.place} in {self.version}, or leave it as it is"

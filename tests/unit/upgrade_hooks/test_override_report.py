@@ -291,6 +291,19 @@ def test_a_renamed_hook_breaks_and_is_mended_by_the_command(
     assert finding.mend == "crm upgrade --fix"
 
 
+def test_an_override_that_has_taken_a_new_argument_over_is_told_so(
+    versions: tuple[Material, Material], tmp_path: Path
+) -> None:
+    edited(versions[1], WEIGHT[0], (WEIGHT[1], WEIGHT[1].replace("rows: ", "table: ")))
+    root = repo(tmp_path, steps=STEPS.replace("rows", "table"))
+    finding = only(report(root, *versions))
+    assert (finding.verdict, finding.changed) == ("look", ("signature",))
+    assert (
+        finding.otherwise == "`PayTrain.sample_weight` takes the new arguments already, and its answer is still allowed"
+    )
+    assert finding.mend == "src/pay/steps.py:8: see that it takes each for what it is, and leave it as it is"
+
+
 def test_a_deprecated_hook_is_told_with_its_end(versions: tuple[Material, Material], tmp_path: Path) -> None:
     declare(
         versions[1], 'removed_hook("TrainStep.sample_weight", since="0.2.0", removed_in="1.0", advice="use weights:")'
