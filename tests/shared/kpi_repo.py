@@ -103,13 +103,13 @@ class KpiRepo:
         client.set_terminated(run, status="FINISHED" if passed else "FAILED", end_time=end)
 
     def deploy(self, env: str, at: float, commit: str | None = None, state: State | None = "available",
-               after: float = 0, tracks: int = 1, **changed: object) -> str:  # fmt: skip
+               after: float = 0, track: str = "champion", **changed: object) -> str:  # fmt: skip
         """Id of a release asked for at `at`, which came to `state` `after` days later; None: nothing was begun."""
         store = ReleaseStore(self.root, "releases/")
 
         def make(name: str):
             made = stored(name, env=env, at=day(at), commit=commit, **changed)
-            return made.model_copy(update={"values": {"tracks": [{"release": name}] * tracks}})
+            return made.model_copy(update={"values": {"tracks": [{"name": track, "release": name}]}})
 
         name = store.add(env, make).release.id
         for one, when in (("started", at), (state, at + after)):

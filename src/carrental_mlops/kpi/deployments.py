@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW
 from carrental_mlops.deploy.releases.journal import Entry, Journal
 from carrental_mlops.deploy.releases.release import Event, Release, Stored
 from carrental_mlops.deploy.releases.store import ReleaseStore
@@ -29,7 +30,7 @@ def deployments(root: Path, config: RepoConfig, env: str) -> tuple[Deployment, .
 
     A deployment has failed where it never became available, its rollout went back, a rollback took over from it, or
     the kill switch was turned on while it was live. A canary is live when its rollout was promoted, any other release
-    when it was available, or applied where nobody waited.
+    when it was available, or applied where nobody waited. A shadow answers nobody and is left out.
 
     Args:
         root: of the model repo.
@@ -44,7 +45,11 @@ def deployments(root: Path, config: RepoConfig, env: str) -> tuple[Deployment, .
     journal = Journal(root, config.deploy.releases, env).entries()
     stored = list(reversed(store.releases(env)))
     events = {one.release.id: store.events(one.release.id) for one in stored}
-    begun = [_deployment(one, events[one.release.id], journal) for one in stored if events[one.release.id]]
+    begun = [
+        _deployment(one, events[one.release.id], journal)
+        for one in stored
+        if events[one.release.id] and _track(one) != SHADOW
+    ]
     releases = {one.release.id: one.release for one in stored}
     failures: dict[str, _Failure] = {}
     for failure in (*_never(begun, events), *_gone_back(begun, journal), *_taken_back(begun, releases),
@@ -56,12 +61,18 @@ def deployments(root: Path, config: RepoConfig, env: str) -> tuple[Deployment, .
 def _deployment(stored: Stored, events: Sequence[Event], journal: Sequence[Entry]) -> Deployment:
     release = stored.release
     first = next((one.at for one in events if one.state in _LIVE), None)
-    if len(stored.values.get("tracks", ())) > 1:
+    if _track(stored) == CANARY:
         ends = (one.at for one in journal if (one.kind, one.release) == ("rollout.promoted", release.id))
         first = next(ends, None)
     return Deployment(
         id=release.id, commit=release.commit, asked_at=release.at, live_at=first, back=release.content_of is not None
     )
+
+
+def _track(stored: Stored) -> str:
+    """What the release began as; a batch job has no tracks."""
+    tracks = stored.values.get("tracks", ())
+    return next((str(one["name"]) for one in tracks if one["release"] == stored.release.id), CHAMPION)
 
 
 def _never(begun: Sequence[Deployment], events: Mapping[str, Sequence[Event]]) -> list[_Failure]:
@@ -86,7 +97,7 @@ def _gone_back(begun: Sequence[Deployment], journal: Sequence[Entry]) -> list[_F
 
 
 def _taken_back(begun: Sequence[Deployment], releases: Mapping[str, Release]) -> list[_Failure]:
-    live = {one.id: one.live_at for one in begun}
+    live = {one.id: one.live_at or one.asked_at for one in begun}
     found = []
     for one in begun:
         before = releases.get(releases[one.id].before or "")

@@ -60,15 +60,38 @@ def test_the_same_content_put_back_again_is_no_failure(repo: KpiRepo) -> None:
 
 
 def test_a_canary_is_live_when_its_rollout_was_promoted(repo: KpiRepo) -> None:
-    repo.deploy("prod", 1, tracks=2)
+    repo.deploy("prod", 1, track="canary")
     assert prod(repo)["prod-1"].live_at is None
     repo.journal("prod", 1.5, "rollout.promoted", "prod-1")
     assert prod(repo)["prod-1"].live_at == day(1.5)
 
 
+def test_a_canary_that_a_person_takes_back_before_any_rollout_failed_since_it_was_asked_for(repo: KpiRepo) -> None:
+    repo.deploy("prod", 1)
+    repo.deploy("prod", 2, track="canary", before="prod-1")
+    repo.deploy("prod", 2.5, before="prod-2", content_of="prod-1")
+    assert (prod(repo)["prod-2"].failed_at, prod(repo)["prod-2"].restore_h) == (day(2), 12)
+
+
+def test_a_rollout_that_goes_back_by_a_release_of_its_own_is_one_failure(repo: KpiRepo) -> None:
+    repo.deploy("prod", 1)
+    repo.deploy("prod", 2, track="canary", before="prod-1")
+    repo.journal("prod", 2.25, "rollout.weight", "prod-2", weight=10)
+    repo.deploy("prod", 2.5, before="prod-2", content_of="prod-1")
+    repo.journal("prod", 2.75, "rollout.rolled_back", "prod-2")
+    failed = [one for one in prod(repo).values() if one.failed_at]
+    assert [(one.id, one.why) for one in failed] == [("prod-2", "its rollout went back")]
+
+
+def test_a_shadow_is_no_deployment_and_one_of_an_ab_test_is_live_at_once(repo: KpiRepo) -> None:
+    repo.deploy("prod", 1, track="shadow")
+    repo.deploy("prod", 2, track="ab")
+    assert [(one.id, one.live_at) for one in prod(repo).values()] == [("prod-2", day(2))]
+
+
 def test_a_rollout_that_went_back_failed_from_its_first_weight_on(repo: KpiRepo) -> None:
     repo.deploy("prod", 1)
-    repo.deploy("prod", 2, tracks=2)
+    repo.deploy("prod", 2, track="canary")
     repo.journal("prod", 2.25, "rollout.weight", "prod-2", weight=10)
     repo.journal("prod", 2.5, "rollout.weight", "prod-2", weight=25)
     repo.journal("prod", 2.75, "rollout.rolled_back", "prod-2")

@@ -63,7 +63,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fraud.train(9, first, passed=True)
     merged = fraud.merge("feature/first-model", 10)
     fraud.deploy("staging", 12, merged)
-    fraud.deploy("prod", 13, merged, tracks=2)
+    fraud.deploy("prod", 13, merged, track="canary")
     fraud.journal("prod", 20, "rollout.promoted", "prod-1")
     fraud.idea("night-rentals", 30)
     night = fraud.branch("feature/night-rentals", 32)
