@@ -2,18 +2,24 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-from carrental_mlops.testing import Results, run_pipeline
+from carrental_mlops.testing import Check, Rehearsal, Results, check_serving
 
 from fraud_payments.pipelines import FraudTraining
 from fraud_payments.service import FraudService
 
+SMALL = ("steps.ingest.source=sim://fraud?rows=12000&days=90", "steps.train.n_estimators=40")
+REHEARSAL = Rehearsal(FraudTraining, Path(__file__).parents[1], *SMALL)
+
 
 @pytest.fixture(scope="module")
-def results(repo: Path) -> Results:
-    small = ("steps.ingest.source=sim://fraud?rows=12000&days=90", "steps.train.n_estimators=40")
-    return run_pipeline(FraudTraining, repo, *small)
+def results() -> Results:
+    return REHEARSAL.results
+
+
+@pytest.mark.parametrize("check", REHEARSAL.checks(), ids=str)
+def test_each_step_can_be_kept_cached_and_repeated(check: Check) -> None:
+    check()
 
 
 def test_training_ranks_fraud_above_the_rest(results: Results) -> None:
@@ -25,6 +31,4 @@ def test_the_gate_says_why(results: Results) -> None:
 
 
 def test_the_service_answers_what_training_scored(results: Results) -> None:
-    rows, model = results["split"].test, results["threshold"].model
-    answer = FraudService(model).answer({name: rows[name].to_numpy() for name in FraudService.fields()})
-    assert np.array_equal(answer.scores, model.score(rows))
+    check_serving(FraudService, results["threshold"].model, results["split"].test.head(500), label="is_fraud")

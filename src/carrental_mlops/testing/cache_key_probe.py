@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import json
-import linecache
 import sys
 from typing import Any
 
@@ -30,7 +29,6 @@ def answer(asked: dict[str, Any]) -> dict[str, Any]:
             for name in [n for n in sys.modules if n == package or n.startswith(f"{package}.")]:
                 del sys.modules[name]
             importlib.invalidate_caches()
-            linecache.clearcache()
     return told
 
 

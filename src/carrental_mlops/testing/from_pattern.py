@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re._constants as codes
-import re._parser as parser
+import importlib
 import string
 from typing import Any
 
 import numpy as np
+
+codes: Any = importlib.import_module("re._constants")  # typeshed knows neither
+parser: Any = importlib.import_module("re._parser")
 
 _MORE = 4
 """So many repetitions beyond the least, where there is no end."""

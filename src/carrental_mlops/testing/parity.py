@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from carrental_mlops.config.serving import Serving
+from carrental_mlops.core.arrays import Floats
 from carrental_mlops.core.hook import where
 from carrental_mlops.data.features import as_numbers
 from carrental_mlops.data.model import Model
@@ -40,9 +41,10 @@ def check_serving(
     label: str | None = None,
     reader: FeatureReader | None = None,
 ) -> None:
-    """Hold that the server answers `rows` as `service(model).answer` does: all in one request, and one alone.
+    """Hold that the server answers `rows` as `service(model).answer` does: all of them, and the first ones one by one.
 
     The real server, on a free port of this machine: bytes, protocol, schema, features, score, decision and reasons.
+    Where `rows` hold every column of the model, as those of a training do, its score of them is the same too.
 
     Args:
         service: the repo's class.
@@ -59,6 +61,8 @@ def check_serving(
     signature = _signature(service, at, label, reader is None)
     offline = service(model).answer({name: _column(rows, name) for name in service.fields()})
     count = len(offline.scores)
+    if all(name in rows for name in model.columns):
+        _compare_trained(model.score(rows), offline.scores, at)
     sent = [field for field in signature.fields if field.name in rows]
     with served(service, model, signature, reader) as ask, warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of numpy in the server's thread: errstate is a thread's own
@@ -155,6 +159,14 @@ def _compare(ask: Any, rows: Any, fields: Sequence[Field], places: range, offlin
                 what = f"{at}: {name} of row {places[n]} is {theirs!r} served, {mine!r} offline"
                 fix = "let the schema check values and not change them; answer each row from that row alone"
                 raise ContractError(what, fix)
+
+
+def _compare_trained(trained: Floats, offline: Floats, at: str) -> None:
+    differing = np.flatnonzero(trained != offline)
+    if len(differing):
+        n = int(differing[0])
+        what = f"{at}: row {n} scores {offline[n]!r} with the service's features, {trained[n]!r} with those in the rows"
+        raise ContractError(what, "let training and service name one FeatureSet, which computes from the row alone")
 
 
 def _column(rows: Any, name: str) -> Any:

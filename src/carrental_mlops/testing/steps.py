@@ -20,6 +20,8 @@ from carrental_mlops.orchestration.kept import form_of
 from carrental_mlops.testing.cache_keys import key_checks
 from carrental_mlops.testing.check import Check, hold_all
 
+_SDK = "carrental_mlops."
+
 
 def check_step(cls: type[Step], *, quick: bool = False) -> None:
     """Hold one step: each of `step_checks`.
@@ -77,7 +79,10 @@ def step_checks(cls: type[Step]) -> list[Check]:
 
 
 def pipeline_checks(cls: type[Pipeline]) -> list[Check]:
-    """What is held of a pipeline by its class alone, then of each step, once."""
+    """What is held of a pipeline by its class alone, then of each step of its own, once.
+
+    Default steps are held by this package's own tests.
+    """
     at = f"`{cls.__name__}` ({where(cls)})"
     held: dict[str, Callable[[type[Pipeline], str], object]] = {
         "can be imported by an engine": _check_importable,
@@ -85,7 +90,8 @@ def pipeline_checks(cls: type[Pipeline]) -> list[Check]:
         "is wired": lambda cls, _: trace(cls),
     }
     own = [Check(cls.__name__, name, lambda hold=hold: hold(cls, at)) for name, hold in held.items()]  # type: ignore[misc]
-    return [*own, *(check for step in dict.fromkeys(cls.slots().values()) for check in step_checks(step))]
+    steps = [step for step in dict.fromkeys(cls.slots().values()) if not step.__module__.startswith(_SDK)]
+    return [*own, *(check for step in steps for check in step_checks(step))]
 
 
 def _check_importable(cls: type, at: str) -> None:

@@ -68,7 +68,7 @@ def value_of(field: FieldRange) -> SearchStrategy[Any]:
     """
     st = _hypothesis()
     found = _present(st, field)
-    return st.none() | found if field.optional else found
+    return st.none() | found if field.optional else found  # type: ignore[no-any-return]
 
 
 def feature_inputs(feature_set: type[FeatureSet], max_rows: int = 20) -> SearchStrategy[dict[str, Any]]:

@@ -7,10 +7,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
 
+from carrental_mlops.data.features import as_numbers
+from carrental_mlops.data.model import Model
 from carrental_mlops.errors import ConfigError, ContractError
-from carrental_mlops.testing import Check, check_pipeline, check_service, check_step, checks
+from carrental_mlops.testing import Check, check_pipeline, check_service, check_serving, check_step, checks
+from carrental_mlops.testing.fakes import FakeClassifier
+from carrental_mlops.testing.made_up import made_up_rows
 
 STEPS = '''\
 """Steps of a team."""
@@ -402,6 +407,16 @@ def test_a_service_that_holds_offline_and_over_a_socket_with_its_features_by_ent
 def test_a_service_that_breaks_one_check_is_told_which(services: ModuleType, name: str, says: str) -> None:
     with pytest.raises(ContractError, match=says):
         check_service(getattr(services, name))
+
+
+def test_rows_with_other_features_than_the_service_computes_are_refused(services: ModuleType) -> None:
+    rows = made_up_rows(services.Row, 5)
+    table = pd.DataFrame(rows).assign(customer__count_7d=1.0, customer__amount_mean_7d=2.0)
+    hour = services.Features().compute(columns={"paid_at": as_numbers(table["paid_at"].to_numpy())})["hour"]
+    model = Model(FakeClassifier(), ("amount", "hour"))
+    check_serving(services.Well, model, table.assign(hour=hour))
+    with pytest.raises(ContractError, match=r"row 0 scores .* with the service's features, .* with those in the rows"):
+        check_serving(services.Well, model, table.assign(hour=hour + 1))
 
 
 def _breaks(check: Callable[[], None] | Check) -> bool:
