@@ -74,9 +74,9 @@ def removed_argument(of: str, old: str, *, since: str) -> Change:
     return Change("removed_argument", of, since, old=old)
 
 
-def moved_import(of: str, new: str, *, since: str) -> Change:
-    """A module or `module:name` is imported from elsewhere."""
-    return Change("moved_import", of, since, new=new)
+def moved_import(of: str, new: str, *, since: str, removed_in: str = "") -> Change:
+    """A module or `module:name` is imported from elsewhere; the old place answers until `removed_in`."""
+    return Change("moved_import", of, since, removed_in, new=new)
 
 
 CHANGES: tuple[Change, ...] = ()

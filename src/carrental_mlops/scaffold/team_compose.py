@@ -52,7 +52,7 @@ def team_compose(
         _copy(theirs / path, into / path)
     had: dict[str, Any] = json.loads((base / QUESTIONS).read_text(encoding="utf-8"))
     questions = {**had, **told, "__prompts__": {**had.get("__prompts__", {}), **told.get("__prompts__", {})}}
-    questions["_copy_without_render"] = [*had["_copy_without_render"], *told.get("_copy_without_render", [])]
+    questions["_copy_without_render"] = [*had.get("_copy_without_render", []), *told.get("_copy_without_render", [])]
     questions |= {"_crm_template": name, "_crm_version": version, FOREIGN: vars(package)}
     (into / QUESTIONS).write_text(json.dumps(questions, indent=2) + "\n", encoding="utf-8")
     return into

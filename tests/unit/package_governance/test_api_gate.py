@@ -112,6 +112,17 @@ def test_in_a_git_repository_it_finds_the_last_tag_and_reads_it(
         api_gate.main(["v7"], root)
 
 
+def test_without_git_it_says_that_nothing_was_compared_and_fails_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    monkeypatch.delenv("CI", raising=False)
+    assert api_gate.main([], tmp_path) == 0
+    assert "nothing was compared" in capsys.readouterr().err
+    monkeypatch.setenv("CI", "true")
+    assert api_gate.main([], tmp_path) == 1
+
+
 def _commit(root: Path, scratch: Path, number: str, hook: str) -> None:
     made = package(scratch, number, hook=hook)
     shutil.rmtree(root / "src", ignore_errors=True)

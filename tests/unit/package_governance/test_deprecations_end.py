@@ -8,17 +8,18 @@ import pytest
 from small_packages import package
 
 from carrental_mlops import __version__
-from carrental_mlops.core.deprecated import CHANGES, removed_hook, renamed_hook
+from carrental_mlops.core.deprecated import CHANGES, Change, moved_import, removed_hook, renamed_hook
 from carrental_mlops.core.hook import hooks_of
 from carrental_mlops.fleet.package.package_hooks import hook_changes, overdue, package_hooks
 from carrental_mlops.scaffold.versions import material
+from carrental_mlops.upgrade.declared import declared
 
 
 def test_no_end_that_this_version_announces_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    known = package_hooks(material())
-    assert overdue(CHANGES, __version__, known) == []
-    assert "TrainStep.sample_weight" in known
+    now = material()
+    assert overdue(now) == []
+    assert now.version == __version__ and declared(now) == CHANGES
 
 
 def test_the_hooks_read_from_sources_are_those_of_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,16 +33,24 @@ def test_the_hooks_read_from_sources_are_those_of_the_classes(tmp_path: Path, mo
         assert {f"{spec.owner}.{name}" for name, spec in hooks_of(cls).items()} <= known
 
 
-def test_a_hook_past_its_end_and_an_end_before_its_announcement_are_told(tmp_path: Path) -> None:
-    known = package_hooks(package(tmp_path, "0.4.0"))
+def test_a_name_past_its_end_and_an_end_before_its_announcement_are_told(tmp_path: Path) -> None:
+    def at(number: str, *changes: Change) -> list[str]:
+        return overdue(package(tmp_path / number, number), changes)
+
     ends = renamed_hook("TrainStep.sample_weight", "weights", since="0.2", removed_in="0.4")
-    assert overdue((ends,), "0.3.9", known) == []
-    assert overdue((ends,), "0.4.0rc1", known) == []
-    assert "was to be gone in 0.4, and 0.4.0 has it" in overdue((ends,), "0.4.0", known)[0]
+    assert at("0.3.9", ends) == [] and at("0.4.0rc1", ends) == []
+    assert "steps/train.py:9: `TrainStep.sample_weight` was to be gone in 0.4, and 0.4.0 has it" in at("0.4.0", ends)[0]
     at_once = removed_hook("TrainStep.sample_weight", since="0.4", advice="Weigh the rows.")
-    assert "was to be gone in 0.4" in overdue((at_once,), "0.4.0", known)[0]
+    assert "was to be gone in 0.4" in at("0.4.0", at_once)[0] and at("0.3.9", at_once) == []
     backwards = removed_hook("TrainStep.other", since="0.5", removed_in="0.5", advice="None.")
-    assert overdue((backwards,), "0.4.0", known) == ["`TrainStep.other` is removed in 0.5, and 0.5 announces it"]
+    assert at("0.4.0", backwards) == ["`TrainStep.other` is removed in 0.5, and 0.5 announces it"]
+    moved = moved_import(
+        "carrental_mlops.steps.train:TrainStep", "carrental_mlops.steps:T", since="0.2", removed_in="0.4"
+    )
+    assert (
+        "steps/train.py: `carrental_mlops.steps.train:TrainStep`" in at("0.4.0", moved)[0] and at("0.3.9", moved) == []
+    )
+    assert at("0.4.0", moved_import("carrental_mlops.old", "carrental_mlops.new", since="0.2")) == []
 
 
 def test_a_rename_is_one_change_and_not_a_loss_and_a_gain(tmp_path: Path) -> None:

@@ -64,23 +64,33 @@ def hook_changes(old: Material, new: Material) -> list[HookChange]:
     return sorted([*(change for change in found if change is not None), *made], key=lambda c: c.hook)
 
 
-def overdue(changes: tuple[Change, ...], version: str, known: dict[str, Hook]) -> list[str]:
+def overdue(version: Material, changes: tuple[Change, ...] | None = None) -> list[str]:
     """What a version still has though its end is announced for that version or an earlier one; a sentence each.
 
     Args:
-        changes: what the version declares.
-        version: its number.
-        known: its hooks.
+        version: whose sources are read.
+        changes: what is announced; None: what the version itself declares.
     """
     told = []
-    for change in changes:
+    for change in declared(version) if changes is None else changes:
         if change.removed_in and version_key(change.removed_in) <= version_key(change.since):
             told.append(f"`{change.of}` is removed in {change.removed_in}, and {change.since} announces it")
-        ends = change.kind in ("renamed_hook", "removed_hook") and change.of in known
-        if ends and version_key(change.removed_in or change.since) <= version_key(version):
-            until = change.removed_in or change.since
-            told.append(f"{known[change.of].place}: `{change.of}` was to be gone in {until}, and {version} has it")
+        until = change.removed_in or change.since
+        if version_key(until) <= version_key(version.version) and (place := _place_of(change, version)):
+            told.append(f"{place}: `{change.of}` was to be gone in {until}, and {version.version} has it")
     return told
+
+
+def _place_of(change: Change, version: Material) -> str:
+    """Where the version has what a change ends; empty where it is gone, or the change ends no name."""
+    if change.kind in ("renamed_hook", "removed_hook"):
+        hook = package_hooks(version).get(change.of)
+        return hook.place if hook else ""
+    if change.kind != "moved_import":
+        return ""
+    name, _, inner = change.of.partition(":")
+    module = Code(((version.root, PACKAGE),)).module(name)
+    return module.shown if module is not None and (not inner or inner in module.names) else ""
 
 
 def _opening_classes(version: Material, code: Code) -> Iterator[Found]:
