@@ -1,7 +1,7 @@
 """Every console block of every page runs, in order, in a fresh folder, and prints what the page says.
 
 How a page is read: tests/shared/console_pages.py. Pages in SLOW train models and run with `make e2e`; those in
-ELSEWHERE want servers, and the test that is named runs them.
+ELSEWHERE want more than this package (servers, two versions), and the test that is named runs them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from console_pages import commands, run_page
 
 ROOT = Path(__file__).parents[2]
 SLOW = {"docs/tutorial.md", "README.md"}
-ELSEWHERE = {"docs/tutorial-deploy.md": "tests/e2e/test_story_of_a_release.py"}
+ELSEWHERE = {
+    "docs/tutorial-deploy.md": "tests/e2e/test_story_of_a_release.py",
+    "docs/tutorial-upgrade.md": "tests/e2e/test_story_of_an_upgrade.py",
+}
 PAGES = sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"])
 
 
