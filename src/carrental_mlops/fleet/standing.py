@@ -7,7 +7,9 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Lock
 from typing import Any, Literal, TypeVar
 
 from carrental_mlops.config import RepoConfig
@@ -21,11 +23,17 @@ from carrental_mlops.fleet.versions import Versions, behind
 from carrental_mlops.governance.ledger import read_ledger
 from carrental_mlops.governance.view import RepoView
 from carrental_mlops.governance.waivers import read as read_waivers
+from carrental_mlops.integrations.mlflow_client import database_of, tracking_uri
+from carrental_mlops.integrations.mlflow_runs import runs
 from carrental_mlops.scaffold.ownership import read_record
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.repo_overrides import RepoCode
 
 _Found = TypeVar("_Found")
+_RUNS = 50
+"""Of a store, the latest, in which the last training is looked for."""
+_store = Lock()
+"""MLflow opens a store for one thread at a time."""
 SloState = Literal["held", "missed", "unknown"]
 
 
@@ -116,6 +124,7 @@ def standing(
     reader.read_config()
     reader.read_waivers()
     reader.read_releases()
+    reader.read_training()
     reader.read_check(check)
     return found
 
@@ -176,25 +185,43 @@ class _Reader:
         self.found.waivers = tuple(sorted(found, key=lambda one: one.until))
 
     def read_releases(self) -> None:
-        """Last deploy, last train, SLO."""
+        """Last deploy and what it says of SLO and training."""
         if self.config is None:
             why = "config/crm.yaml cannot be read"
-            self.found.unknown |= {"last_deploy": why, "last_train": why, "slo": why}
+            self.found.unknown |= {"last_deploy": why, "slo": why}
             return
         stored = self._tried("last_deploy", self._last)
         if stored is None:
             self.found.unknown.setdefault("last_deploy", "no release of it was applied, as far as its repo says")
-            self.found.unknown.setdefault("last_train", "no release names a trained model, and no gate's evidence")
             self.found.unknown.setdefault("slo", "no release, and so no load test of one")
             return
         release = stored.release
         self.found.last_deploy = Deployed(release.env, release.id, release.at.isoformat())
         gate = next((one for one in release.evidence if one.kind == "gate"), None)
-        if gate is not None:
-            self.found.last_train = gate.at.isoformat()
-        else:
-            self.found.unknown["last_train"] = f"{release.id} has no evidence of a gate"
+        self.found.last_train = gate.at.isoformat() if gate is not None else None
         self._slo(stored, self.config)
+
+    def read_training(self) -> None:
+        """The last training run of its stores, where that is later than the model of its release."""
+        if self.config is None:
+            self.found.unknown["last_train"] = "config/crm.yaml cannot be read"
+            return
+        names = {config.mlflow.tracking_uri for _, config in self.view.configs.values()}
+        places = {tracking_uri(self.view.root, name) for name in names}
+        told = [self._tried("last_train", partial(self._trained, uri, self.config.service)) for uri in sorted(places)]
+        found = [one for one in (*told, self.found.last_train) if one]
+        self.found.last_train = max(found, default=None)
+        if not found:
+            self.found.unknown.setdefault("last_train", "no release names a model, and its store holds no training")
+
+    def _trained(self, uri: str, service: str) -> str | None:
+        database = database_of(uri)
+        if database is not None and not database.is_file():
+            return None
+        with _store:
+            ended = [r for r in runs(uri, service, _RUNS) if r.pipeline == "training" and r.status == "FINISHED"]
+        newest = max((run.started_ms for run in ended), default=None)
+        return datetime.datetime.fromtimestamp(newest / 1000, datetime.UTC).isoformat() if newest else None
 
     def read_check(self, wanted: bool) -> None:
         """Score and blocking findings."""
@@ -248,5 +275,5 @@ class _Reader:
         try:
             return read()
         except CrmError as error:
-            self.found.unknown[name] = error.what
+            self.found.unknown[name] = error.what.splitlines()[0]
             return None
