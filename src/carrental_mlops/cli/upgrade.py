@@ -87,11 +87,14 @@ def upgrade(
             )
 
 
-@app.command(epilog='Example: crm upgrade waive Makefile --reason "our runner has no uv" --until 2027-06-30')
+@app.command(epilog='Example: crm upgrade waive Makefile --reason "our runner has no uv" --until 2027-03-31')
 def waive(
     path: Annotated[str, typer.Argument(help="Of the ledger's entry.")],
-    reason: Annotated[str, typer.Option(help="Why the repo keeps its own text.")],
-    until: Annotated[date, typer.Option(parser=_day, metavar="DATE", help="The last day; then it comes back.")],
+    reason: Annotated[str, typer.Option(help="Why the repo keeps its own text, 10 letters at least.")],
+    until: Annotated[
+        date,
+        typer.Option(parser=_day, metavar="DATE", help="The last day, 180 days ahead at most; then it comes back."),
+    ],
     as_json: Json = False,
     repo: Repo = None,
 ) -> None:

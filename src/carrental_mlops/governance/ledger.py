@@ -10,6 +10,7 @@ from pathlib import Path
 
 from carrental_mlops.errors import ConfigError, nearest
 from carrental_mlops.files import whole_file
+from carrental_mlops.governance.waivers import LEAST_REASON, LONGEST
 
 LEDGER = ".crm-ledger.json"
 
@@ -34,8 +35,10 @@ class Declined:
     """ISO date; with a reason and a person the entry is waived until then."""
 
     def waived(self, today: datetime.date) -> bool:
-        """Whether it is left alone on `today`."""
-        return bool(self.reason and self.by and self.until) and datetime.date.fromisoformat(self.until) >= today
+        """Whether it is left alone on `today`; not what `waive` would refuse, such as a day too far ahead."""
+        if len(self.reason.strip()) < LEAST_REASON or not (self.by and self.until):
+            return False
+        return today <= datetime.date.fromisoformat(self.until) <= today + LONGEST
 
 
 def read_ledger(root: Path) -> tuple[Declined, ...]:
@@ -89,19 +92,22 @@ def waive(entries: Sequence[Declined], path: str, reason: str, by: str, until: d
     Args:
         entries: the ledger.
         path: of the entry.
-        reason: why the team keeps its text.
+        reason: why the team keeps its text, `LEAST_REASON` letters at least.
         by: who says so.
-        until: the last day that it holds; after it the change comes back.
+        until: the last day that it holds, `LONGEST` ahead at most; after it the change comes back.
 
     Raises:
-        ConfigError: no entry of that path, no reason, or a day that is over.
+        ConfigError: no entry of that path, no reason or person, or a day that is over or too far ahead.
     """
     if path not in {entry.path for entry in entries}:
         raise ConfigError(f"the ledger has no entry `{path}`", nearest(path, {entry.path for entry in entries}))
-    if not reason.strip() or not by.strip():
-        raise ConfigError("a waiver needs a reason and a person", "--reason TEXT, and git config user.email")
-    if until < datetime.date.today():
-        raise ConfigError(f"{until} is over", "--until a day to come, such as 2027-06-30")
+    if len(reason.strip()) < LEAST_REASON or not by.strip():
+        need = f"a waiver needs a person and a reason of {LEAST_REASON} letters"
+        raise ConfigError(need, "--reason TEXT, and git config user.email")
+    today = datetime.date.today()
+    if not today <= until <= today + LONGEST:
+        wrong = "is over" if until < today else f"is more than {LONGEST.days} days ahead"
+        raise ConfigError(f"--until {until} {wrong}", f"name a day up to {today + LONGEST}")
     return tuple(
         replace(entry, reason=reason, by=by, until=until.isoformat()) if entry.path == path else entry
         for entry in entries

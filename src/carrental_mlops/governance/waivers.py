@@ -17,13 +17,15 @@ from carrental_mlops.governance.view import RepoView
 
 WAIVERS = "config/waivers.yaml"
 LONGEST = datetime.timedelta(days=180)
-"""A waiver that holds for longer is refused."""
+"""A waiver that holds for longer is refused, one of the ledger too."""
+LEAST_REASON = 10
+"""Letters of a waiver's reason."""
 
 BROKEN = Code(
     "CRM105", Severity.ERROR, "the waivers cannot be read",
     "None of them counts: a waiver that nobody can read is no answer.",
-    "Each entry has `code`, `person`, `reason` (10 letters at least), `until` (a date, 180 days ahead at most), "
-    "and may have `path`.",
+    f"Each entry has `code`, `person`, `reason` ({LEAST_REASON} letters at least), "
+    f"`until` (a date, {LONGEST.days} days ahead at most), and may have `path`.",
 )  # fmt: skip
 EXPIRED = Code(
     "CRM106", Severity.ERROR, "a waiver has expired",
@@ -44,7 +46,7 @@ class Waiver(Frozen):
     code: Annotated[str, Field(pattern=r"^CRM[1-8][0-9]{2}$")]
     person: str = Field(min_length=3)
     """Who answers for it: a person, not a team."""
-    reason: str = Field(min_length=10)
+    reason: str = Field(min_length=LEAST_REASON)
     until: datetime.date
     """The last day on which it holds."""
     path: str = "*"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import json
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ OPEN = Code(
     "Accept it at the next `crm upgrade`, or `crm upgrade waive` it with a reason, a person and a date.",
 )  # fmt: skip
 EXPIRED = Code(
-    "CRM205", Severity.WARNING, "the waiver of a declined template change has expired",
+    "CRM205", Severity.WARNING, "the waiver of a declined template change does not hold",
     "The reason to live without the change was for a while.",
     "`crm upgrade` offers the change again; accept it or `crm upgrade waive` it anew.",
 )  # fmt: skip
@@ -94,7 +95,9 @@ def _held(view: RepoView, path: str, sha256: str) -> Finding | None:
 def _of_entry(view: RepoView, entry: Declined) -> Finding:
     brought = f"{entry.path} keeps the text of {entry.base}: the change of {entry.to}"
     if entry.until:
-        return EXPIRED.found(f"{brought} was waived by {entry.by} until {entry.until}", "crm upgrade", entry.path)
+        over = datetime.date.fromisoformat(entry.until) < view.today
+        why = "" if over else ", which is too far ahead or without a person and a reason"
+        return EXPIRED.found(f"{brought} was waived by {entry.by} until {entry.until}{why}", "crm upgrade", entry.path)
     return OPEN.found(f"{brought} was declined, without a reason", f"crm upgrade, or: crm upgrade waive {entry.path}",
                       entry.path)  # fmt: skip
 
