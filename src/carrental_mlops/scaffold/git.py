@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from carrental_mlops.errors import TemplateError
@@ -77,6 +78,26 @@ class Git:
     def text(self, *arguments: str, index: Path | None = None) -> str:
         """What git wrote, as text without the last newline; raises as `out` does."""
         return self.out(*arguments, index=index).decode(errors="surrogateescape").rstrip("\n")
+
+    @cached_property
+    def top(self) -> Path | None:
+        """Of the work tree; None where this is in none."""
+        done = self.run("rev-parse", "--show-toplevel")
+        return None if done.returncode else Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+
+    @cached_property
+    def directory(self) -> Path:
+        """Git's own folder of this work tree; raises TemplateError where there is none."""
+        return Path(self.text("rev-parse", "--absolute-git-dir"))
+
+    @cached_property
+    def _flags(self) -> dict[str, str]:
+        told = self.run("config", "-z", "--type=bool", "--get-regexp", r"^(core\.filemode|commit\.gpgsign)$").stdout
+        return dict(row.split("\n", 1) for row in told.decode(errors="replace").split("\0") if "\n" in row)
+
+    def flag(self, name: str, default: bool) -> bool:
+        """What `core.filemode` or `commit.gpgsign` is set to."""
+        return self._flags.get(name, str(default).lower()) == "true"
 
     def identified(self) -> Git:
         """This repository with an identity to commit under: the configured one, `crm` where there is none."""

@@ -15,7 +15,7 @@ from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, hea
 
 
 def finish(
-    git: Git, file: JournalFile, journal: Journal, look: Callable[[], None] | None
+    git: Git, file: JournalFile, journal: Journal, look: Callable[[], None] | None, plan: Plan | None = None
 ) -> tuple[Journal, tuple[Declined, ...], tuple[str, ...]]:
     """Ledger, check and commit of what the index holds; done again it changes nothing.
 
@@ -24,6 +24,7 @@ def finish(
         file: its journal.
         journal: the upgrade, without conflicts.
         look: called before the commit; what it raises becomes a note.
+        plan: of this upgrade, where it was planned and carried out without a break; then nothing is asked again.
 
     Returns:
         The journal with the commit, the ledger, the notes.
@@ -31,32 +32,49 @@ def finish(
     Raises:
         ConfigError: another branch is checked out, or the index was taken back to the old version.
     """
-    if git.run("merge-base", "--is-ancestor", journal.head, "HEAD").returncode:
-        raise ConfigError("HEAD is on another branch now", f"git switch to the branch of {journal.head[:12]}")
-    if journal.commit and git.text("rev-parse", "HEAD") == journal.commit:
-        return journal, head_ledger(git, journal.commit), ()
-    if head_record(git, "").version != journal.version_to:
-        raise ConfigError(
-            "the index holds the old version again (git reset, git checkout)", "crm upgrade --abort, then crm upgrade"
-        )
-    entries = ledger_after(git, journal, git.text("write-tree"))
+    if plan is None:
+        _refuse_changed(git, journal)
+        if journal.commit and git.text("rev-parse", "HEAD") == journal.commit:
+            return journal, head_ledger(git, journal.commit), ()
+        _refuse_taken_back(git, journal)
+    tree = git.text("write-tree")
+    entries = ledger_planned(plan, tree) if plan else ledger_after(git, journal, tree)
+    if plan is None or entries != plan.head.ledger:
+        _write_ledger(git, entries)
+        tree = git.text("write-tree")
     notes: list[str] = []
-    _write_ledger(git, entries)
     if look is not None:
         try:
             look()
         except CrmError as error:
             notes.append(str(error))
-    parent, tree = git.text("rev-parse", "HEAD"), git.text("write-tree")
-    if tree == git.text("rev-parse", "HEAD^{tree}"):
+    parent = plan.head.commit if plan else git.text("rev-parse", "HEAD")
+    if tree == (plan.head.tree if plan else git.text("rev-parse", "HEAD^{tree}")):
         return replace(journal, commit=parent), entries, tuple(notes)  # the team committed it
-    git = git.identified()
-    sign = ["-S"] if git.run("config", "--type=bool", "commit.gpgSign").stdout.strip() == b"true" else []
-    message = _message(journal, entries).encode("utf-8", "replace")
-    made = git.out("commit-tree", tree, "-p", parent, *sign, stdin=message).decode().strip()
+    made = _committed(git, tree, parent, _message(journal, entries).encode("utf-8", "replace"))
     journal = file.enter(journal, "finish", commit=made)
     git.out("update-ref", "-m", f"crm upgrade: to {journal.version_to}", "HEAD", made, parent)
     return journal, entries, tuple(notes)
+
+
+def _refuse_changed(git: Git, journal: Journal) -> None:
+    if git.run("merge-base", "--is-ancestor", journal.head, "HEAD").returncode:
+        raise ConfigError("HEAD is on another branch now", f"git switch to the branch of {journal.head[:12]}")
+
+
+def _refuse_taken_back(git: Git, journal: Journal) -> None:
+    if head_record(git, "").version != journal.version_to:
+        raise ConfigError(
+            "the index holds the old version again (git reset, git checkout)", "crm upgrade --abort, then crm upgrade"
+        )
+
+
+def _committed(git: Git, tree: str, parent: str, message: bytes) -> str:
+    """A commit under the configured identity, else under ours."""
+    words = ["commit-tree", tree, "-p", parent, *(["-S"] if git.flag("commit.gpgsign", False) else [])]
+    done = Git(git.root, (*git.settings, "user.useConfigOnly=true"), git.environment).run(*words, stdin=message)
+    made = done.stdout if done.returncode == 0 else git.identified().out(*words, stdin=message)
+    return made.decode().strip()
 
 
 def _message(journal: Journal, entries: tuple[Declined, ...]) -> str:

@@ -7,7 +7,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from carrental_mlops.errors import ConfigError
@@ -53,7 +52,7 @@ class JournalFile:
     """
 
     def __init__(self, git: Git) -> None:
-        self.git_dir = Path(git.text("rev-parse", "--absolute-git-dir"))
+        self.git_dir = git.directory
         self.folder = self.git_dir / "crm-upgrade"
         self._path = self.folder / "journal.json"
 

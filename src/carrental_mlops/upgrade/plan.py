@@ -56,8 +56,7 @@ def open_git(root: Path, scratch: Path | None = None) -> Git:
         ConfigError: it is none, or the repo is a folder of a larger one.
     """
     git = Git(root)
-    done = git.run("rev-parse", "--show-toplevel")
-    if done.returncode or Path(done.stdout.decode().rstrip("\n")).resolve() != root.resolve():
+    if git.top is None or git.top.resolve() != root.resolve():
         raise ConfigError(
             f"{root} is not the top of a git repository", "crm upgrade merges by git: git init, commit, and cd there"
         )
@@ -143,7 +142,7 @@ def plan(
 
 def _refuse_under_way(git: Git) -> None:
     plain = git.root / ".git"
-    folder = plain if plain.is_dir() else Path(git.text("rev-parse", "--absolute-git-dir"))
+    folder = plain if plain.is_dir() else git.directory
     for name in _UNDER_WAY:
         if (folder / name).exists():
             raise ConfigError(f"git is in the middle of something ({name})", "finish or abort it: git status")

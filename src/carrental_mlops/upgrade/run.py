@@ -84,7 +84,7 @@ def start(plan: Plan, *, stash: bool = False, look: Callable[[], None] | None = 
             journal = replace(journal, phase="stash", stash=made)
         journal = file.write(journal)
         try:
-            return _go(plan.git, file, journal, look)
+            return _go(plan.git, file, journal, look, plan)
         except (CrmError, OSError, KeyboardInterrupt) as error:
             _undone(plan.git, file, error)
             raise
@@ -132,8 +132,10 @@ def abort(root: Path) -> list[str]:
         return _undo(git, file, journal)
 
 
-def _go(git: Git, file: JournalFile, journal: Journal, look: Callable[[], None] | None) -> Outcome:
-    """Run the phases that are left."""
+def _go(
+    git: Git, file: JournalFile, journal: Journal, look: Callable[[], None] | None, plan: Plan | None = None
+) -> Outcome:
+    """Run the phases that are left; `plan`: all of them, of what was planned a moment ago."""
     if journal.phase == "stash":
         _put_away(git, journal)
         journal = file.enter(journal, "prepare")
@@ -151,9 +153,9 @@ def _go(git: Git, file: JournalFile, journal: Journal, look: Callable[[], None] 
     notes: tuple[str, ...] = ()
     entries: tuple[Declined, ...] = ()
     if journal.phase == "finish":
-        journal, entries, notes = finish(git, file, journal, look)
+        journal, entries, notes = finish(git, file, journal, look, plan)
     left = _put_back(git, file, journal)
-    _end(git, file)
+    _end(git, file, journal)
     return replace(_outcome(journal, entries, journal.returned, notes), commit=journal.commit, stash=left)
 
 
@@ -196,12 +198,13 @@ def _undo(git: Git, file: JournalFile, journal: Journal) -> list[str]:
     left = _put_back(git, file, journal)
     if left:
         kept.append(f"your uncommitted work could not be put back: git stash apply {left}")
-    _end(git, file)
+    _end(git, file, journal)
     return kept
 
 
-def _end(git: Git, file: JournalFile) -> None:
-    git.run("update-ref", "-d", _KEEP)
+def _end(git: Git, file: JournalFile, journal: Journal) -> None:
+    if journal.conflicts:
+        git.run("update-ref", "-d", _KEEP)
     file.remove()
 
 

@@ -44,7 +44,7 @@ class WorkTree:
         self._index, self._lock = file.git_dir / "index", file.git_dir / "index.lock"
         self._before, self._ready = file.folder / "index.before", file.folder / "index.ready"
         self._drafts = self._root / f".crm-upgrade-{journal.token}"
-        self._modes = git.run("config", "--type=bool", "core.fileMode").stdout.strip() != b"false"
+        self._modes = git.flag("core.filemode", True)
         wanted = [(c.path, e) for c in journal.changes for e in (c.before, c.after) if e]
         self._content = contents(git, wanted)
 
