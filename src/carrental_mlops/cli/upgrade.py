@@ -59,7 +59,7 @@ def upgrade(
     """
     if ctx.invoked_subcommand:
         return
-    from carrental_mlops.upgrade.command import find_root, nothing_newer, versions
+    from carrental_mlops.upgrade.command import find_root, moves, versions
     from carrental_mlops.upgrade.run import abort as undo
 
     if sum((check, fix, go_on, abort)) > 1:
@@ -75,7 +75,8 @@ def upgrade(
         _show(proceed(root, check=not no_check), as_json)
     else:
         old, new = versions(root, to)
-        if not sets and nothing_newer(root, old, new, trust):
+        moving = moves(root, old, new, trust)
+        if not sets and not moving:
             typer.echo(f"already on {new.version}", err=as_json)
         elif check:
             _look(root, old, new, run, as_json)
@@ -93,7 +94,7 @@ def waive(
     reason: Annotated[str, typer.Option(help="Why the repo keeps its own text, 10 letters at least.")],
     until: Annotated[
         date,
-        typer.Option(parser=_day, metavar="DATE", help="The last day, 180 days ahead at most; then it comes back."),
+        typer.Option(parser=_day, metavar="DATE", help="The last day, 180 ahead at most; then it comes back."),
     ],
     as_json: Json = False,
     repo: Repo = None,
@@ -129,7 +130,6 @@ def _run(
 
     sets, quiet = answers
     stash, anyway, dry_run, look, run, trust = how
-    typer.echo(f"{old.version} to {new.version} …", err=True)
     asked = ask if sys.stdin.isatty() and not quiet else None
     done = upgrade(
         root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look, run=run,

@@ -50,7 +50,11 @@ class Change:
 
 
 def renamed_hook(of: str, new: str, *, since: str, removed_in: str = "") -> Change:
-    """Hook `of` is called `new` from version `since` on; the old name answers until `removed_in`."""
+    """Hook `of` is called `new` from version `since` on; the old name is a hook until `removed_in`.
+
+    Nothing passes a call on by itself: until then the old hook stays with its default, and the default of `new` is
+    `return call(self.<old>, …)`, so that an override of either name answers.
+    """
     return Change("renamed_hook", of, since, removed_in, new=new)
 
 
