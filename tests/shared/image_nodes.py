@@ -110,9 +110,9 @@ def registry(folder: Path) -> Iterator[str]:
         try:
             yield address
         finally:
-            names = _buildah("images", "--format", "{{.Name}}:{{.Tag}}").split()
-            for name in (one for one in names if one.startswith(f"{address}/")):
-                _buildah("rmi", "--force", name)
+            lines = _buildah("images", "--format", "{{.Name}} {{.ID}}").splitlines()  # an older build has no tag
+            for image in {line.split()[1] for line in lines if line.startswith(f"{address}/")}:
+                _buildah("rmi", "--force", image)
 
 
 @contextmanager
