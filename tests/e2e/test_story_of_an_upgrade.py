@@ -188,8 +188,8 @@ class Story:
             assert edit in self.text(file) and change in self.text(file), file
         report = self.text(f".crm/reports/upgrade-{OLD}-{NEW}.md")
         assert report.startswith(f"# Upgrade carrental-mlops {OLD} to {NEW}\n")
-        assert "\n## crm check: " in report and "\n- tests: 8 held, 0 failed\n" in report
-        assert self.crm("upgrade", "--check")[1] == ""
+        assert "\n## crm check: " in report and re.search(r"\n- tests: \d+ held, 0 failed\n", report)
+        assert self.crm("upgrade", "--check") == (0, f"already on {NEW}\n")
 
     def better(self) -> None:
         """The fix, and it alone, in the figures of the two runs."""

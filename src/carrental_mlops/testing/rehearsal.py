@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops.core import Pipeline, Step
+from carrental_mlops.core.checksum import checksum
 from carrental_mlops.core.fingerprint import reached
 from carrental_mlops.core.hook import where
 from carrental_mlops.core.repo import open_repo
@@ -190,12 +191,17 @@ def _kept(cls: type[Step], result: Any) -> tuple[dict[str, str], dict[str, str]]
 
 
 def _digests(values: Mapping[str, Any]) -> dict[str, str]:
-    found = {}
-    for name, value in values.items():
-        with tempfile.TemporaryDirectory(prefix="crm-kept-") as scratch:
-            form_of(type(value), f"input `{name}`").write(value, Path(scratch))
-            found[name] = folder_digest(Path(scratch))
-    return found
+    return {name: _digest(name, value) for name, value in values.items()}
+
+
+def _digest(name: str, value: Any) -> str:
+    """Differs once `value` was changed in place, comparable within this process."""
+    quick = checksum(value)
+    if quick is not None:
+        return str(quick)
+    with tempfile.TemporaryDirectory(prefix="crm-kept-") as scratch:
+        form_of(type(value), f"input `{name}`").write(value, Path(scratch))
+        return folder_digest(Path(scratch))
 
 
 @contextmanager
