@@ -113,6 +113,14 @@ def test_the_kill_switch_says_that_what_was_live_failed_until_it_is_off_or_ends(
     assert (found["prod-2"].failed_at, found["prod-2"].restore_h) == (day(3), hours)
 
 
+def test_a_switch_ends_with_its_own_off_and_not_with_an_earlier_one(repo: KpiRepo) -> None:
+    repo.deploy("prod", 1)
+    repo.journal("prod", 1.5, "switch.off")
+    repo.journal("prod", 2, "switch.on", until=day(9).isoformat())
+    repo.journal("prod", 2.25, "switch.off")
+    assert prod(repo)["prod-1"].restore_h == 6
+
+
 def test_two_signs_of_one_failure_are_one(repo: KpiRepo) -> None:
     repo.deploy("prod", 1)
     repo.deploy("prod", 2, before="prod-1")

@@ -76,6 +76,7 @@ def test_what_waits_for_something_late_or_due_after_it_is_at_risk_through_the_ch
     }  # fmt: skip
     assert found["e"].said == "waits for d (due 5 days later)"
     assert [stand(plan, 31)[name].status for name in "abc"] == ["late", "at risk", "at risk"]
+    assert [stand(plan, 31)[name].said for name in "bc"] == ["waits for a (late)", "waits for b (at risk)"]
     assert counts(standings(plan, (), day(31).date()))["at risk"] == 3
 
 
