@@ -83,6 +83,7 @@ def upgrade(
         elif fix:
             _fix(root, old, new, dry_run)
         else:
+            typer.echo(f"{', '.join(moving) or new.version} …", err=True)
             _run(
                 root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check, run, trust), as_json
             )

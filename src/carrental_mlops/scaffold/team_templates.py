@@ -89,7 +89,9 @@ def one_spelling(distribution: str) -> str:
 
 def _template(entry: metadata.EntryPoint) -> TeamTemplate | None:
     from_ = entry.dist
-    if from_ is None or one_spelling(from_.name) == "carrental-mlops" or not _NAME.fullmatch(entry.name):
+    if from_ is None or not from_.metadata["Name"] or not _NAME.fullmatch(entry.name):
+        return None
+    if one_spelling(from_.name) == "carrental-mlops":
         return None
     folder = _folder(entry.value, list(_roots(from_)))
     return TeamTemplate(entry.name, one_spelling(from_.name), from_.version, folder)
@@ -98,9 +100,13 @@ def _template(entry: metadata.EntryPoint) -> TeamTemplate | None:
 def _roots(of: metadata.Distribution) -> Iterator[Path]:
     """Where the modules of a distribution lie: site-packages, or the sources of an editable installation."""
     yield Path(str(of.locate_file("")))
-    origin = json.loads(of.read_text("direct_url.json") or "{}")
-    if origin.get("dir_info", {}).get("editable") and str(origin.get("url", "")).startswith("file:"):
-        source = Path(unquote(urlparse(origin["url"]).path))
+    try:
+        origin = json.loads(of.read_text("direct_url.json") or "{}")
+        editable, url = bool(origin.get("dir_info", {}).get("editable")), str(origin.get("url", ""))
+    except (ValueError, AttributeError):  # written by another installer: not for us to mend
+        return
+    if editable and url.startswith("file:"):
+        source = Path(unquote(urlparse(url).path))
         yield from (source / "src", source)
 
 

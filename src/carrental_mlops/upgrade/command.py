@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from carrental_mlops.scaffold.ownership import RECORD, read_record
 from carrental_mlops.scaffold.rendering import Rendering
 from carrental_mlops.scaffold.team_versions import installed_team, template_sides
 from carrental_mlops.scaffold.versions import Material, material
+from carrental_mlops.upgrade.changelog import version_key
 from carrental_mlops.upgrade.dynamic_check import held
 from carrental_mlops.upgrade.override_report import OverrideReport
 from carrental_mlops.upgrade.plan import open_git, plan
@@ -77,7 +77,7 @@ def versions(root: Path, to: str | None) -> tuple[Material, Material]:
     """
     refuse_in_progress(open_git(root))
     stands = read_record(root).version
-    if to is None and _order(__version__) < _order(stands):
+    if to is None and version_key(__version__) < version_key(stands):
         raise ConfigError(
             f"this repo stands on {stands}, and {__version__} is installed",
             f"pip install 'carrental-mlops>={stands}', or name a version: --to {__version__}",
@@ -85,16 +85,17 @@ def versions(root: Path, to: str | None) -> tuple[Material, Material]:
     return material(stands), material(to or __version__)
 
 
-def nothing_newer(root: Path, old: Material, new: Material, trust: bool = False) -> bool:
-    """Whether the repo stands on both the version to go to and, of a team's template, the installed package.
+def moves(root: Path, old: Material, new: Material, trust: bool = False) -> list[str]:
+    """What would move, such as `carrental-mlops 1.0 to 1.1`; of a team's template its package too.
 
     Raises:
         TemplateError: the team's package is not installed, or not allowed.
     """
-    recorded = read_record(root)
-    if old.version != new.version or recorded.package is None:
-        return old.version == new.version
-    return installed_team(recorded, trust=trust).version == recorded.package.version
+    team = read_record(root).package
+    pairs = [("carrental-mlops", old.version, new.version)]
+    if team is not None:
+        pairs.append((team.name, team.version, installed_team(read_record(root), trust=trust).version))
+    return [f"{name} {before} to {after}" for name, before, after in pairs if before != after]
 
 
 def overrides(root: Path, old: Material, new: Material, run: bool | None = False) -> OverrideReport:
@@ -195,9 +196,3 @@ def _kept(root: Path, done: Upgraded) -> Upgraded:
     except CrmError:  # the upgrade itself is done
         pass
     return done
-
-
-def _order(version: str) -> tuple[int, ...]:
-    """Numbers of the release part, for comparing."""
-    found = re.match(r"[0-9]+(\.[0-9]+)*", version)
-    return tuple(int(part) for part in found[0].split(".")) if found else ()

@@ -76,6 +76,18 @@ def test_ours_goes_before_a_team_that_takes_its_name_and_two_teams_are_told(site
         new_repo("churn-bach", {}, tmp_path)
 
 
+def test_a_package_that_an_installer_left_broken_hides_no_other(site: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    team_package(site)
+    team_package(site, distribution="broken", module="broken.churn", name="other")
+    about = site / "broken-1.0.dist-info"
+    (about / "direct_url.json").write_text("[")
+    assert crm("templates", "list") == 0 and "other  not allowed" in capsys.readouterr().out
+    (about / "METADATA").write_text("")
+    assert crm("templates", "list") == 0
+    told = capsys.readouterr().out
+    assert f"{TEMPLATE}  Of the risk team." in told and "other" not in told
+
+
 def test_an_upgrade_brings_the_teams_new_version_and_keeps_edits(
     site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,7 +102,8 @@ def test_an_upgrade_brings_the_teams_new_version_and_keeps_edits(
     folder = team_package(site, "1.1", {"README.md": README + "More.\n", "extra.txt": lines + "last\n"})
     (folder / REPO_FOLDER / "old.txt").unlink()
     assert crm("upgrade", "--no-check", "--json") == 0
-    assert json.loads(capsys.readouterr().out)["unmerged"] == []
+    said = capsys.readouterr()
+    assert json.loads(said.out)["unmerged"] == [] and f"{PACKAGE} 1.0 to 1.1 …" in said.err
     assert (repo / "extra.txt").read_text() == "edited\n" + lines + "last\n"
     assert (repo / "README.md").read_text().endswith("\nOurs.\nMore.\n") and not (repo / "old.txt").exists()
     assert read_record(repo).package == TemplatePackage(PACKAGE, "1.1")
