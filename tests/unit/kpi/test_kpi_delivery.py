@@ -27,6 +27,16 @@ def feature(began: float, live: float | None = None, name: str = "fraud") -> Fea
     return Feature.model_validate({"service": "fraud", "name": name, "reached": reached})
 
 
+def test_stages_out_of_order_take_no_days_and_those_after_production_count_nowhere() -> None:
+    reached = {"idea": day(3), "created": day(1), "trained": day(9), "gate_passed": day(5), "staging": day(30),
+               "production": day(20)}  # fmt: skip
+    one = Feature.model_validate({"service": "fraud", "name": "fraud", "reached": reached})
+    assert one.stage_days() == {
+        "idea": 2, "created": 0, "trained": 6, "gate_passed": 0, "staging": 11, "production": 0
+    }  # fmt: skip
+    assert one.lead_days == sum(one.stage_days().values()) == 19
+
+
 def test_with_nothing_under_way_it_is_the_plain_median() -> None:
     assert median_through([(days, True) for days in (3, 1, 2, 9, 8)]) == 3
 
