@@ -44,7 +44,7 @@ def gate(old: Material, new: Material) -> list[str]:
     """
     wrong = overdue(new)
     wrong += _too_early(old, new)
-    if version_key(new.version)[0][:1] > version_key(old.version)[0][:1]:
+    if version_key(new.version).major > version_key(old.version).major:
         return wrong
     entries = hook_entries(new.changelog, old.version, _NEWEST)
     fix = "Fix: say so under **Hook** in CHANGELOG.md, or raise the major version"

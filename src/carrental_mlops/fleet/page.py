@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,6 @@ from carrental_mlops.fleet.standing import Standing
 from carrental_mlops.upgrade.changelog import version_key
 
 _TEMPLATE = "page.html.jinja"
-_PARTS = 4
-"""Numbers of a version that count for its order."""
 _SOON_DAYS = 30
 """A waiver that ends within these days is shown as ending soon."""
 
@@ -48,7 +46,7 @@ def page(fleet: Sequence[Standing], source: str, now: datetime.datetime) -> str:
     soon = (today + datetime.timedelta(days=_SOON_DAYS)).isoformat()
     return environment.get_template(_TEMPLATE).render(
         fleet=sorted(fleet, key=lambda s: (s.tier or 9, s.name)), source=source, at=now, soon=soon,
-        figures=figures(fleet, soon), versions=_versions(fleet), order=_order,
+        figures=figures(fleet, soon), versions=_versions(fleet), order=_order(fleet),
     )  # fmt: skip
 
 
@@ -79,10 +77,8 @@ def _versions(fleet: Sequence[Standing]) -> list[tuple[str, int]]:
     return sorted(counted.items(), key=lambda item: version_key(item[0]), reverse=True)
 
 
-def _order(version: str | None) -> str:
-    """A text that sorts as the version does; empty where it is not known."""
-    if version is None:
-        return ""
-    numbers, final = version_key(version)
-    padded = (*numbers, *[0] * _PARTS)[:_PARTS]
-    return ".".join(f"{number:06d}" for number in (*padded, int(final)))
+def _order(fleet: Sequence[Standing]) -> Callable[[str | None], str]:
+    """Version to its place among those of the fleet; empty where it is not known."""
+    told = sorted({one.template_version for one in fleet if one.template_version}, key=version_key)
+    places: dict[str | None, str] = {version: str(place) for place, version in enumerate(told)}
+    return lambda version: places.get(version, "")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
@@ -12,9 +11,8 @@ from typing import TypeVar
 from carrental_mlops.errors import CrmError
 from carrental_mlops.scaffold.rendering import Rendering
 from carrental_mlops.scaffold.versions import Material, material
-from carrental_mlops.upgrade.changelog import version_key
+from carrental_mlops.upgrade.changelog import released, version_key
 
-_HEAD = re.compile(r"^##[ \t]+\[?v?(\d[^\s\]]*)\]?[ \t]*(?:[^\w\s]+[ \t]*)?(\d{4}-\d{2}-\d{2})?", re.MULTILINE)
 _Value = TypeVar("_Value")
 
 
@@ -50,11 +48,6 @@ class Versions:
         if isinstance(found, CrmError):
             raise type(found)(*found.args)
         return found  # type: ignore[return-value]
-
-
-def released(changelog: str) -> dict[str, datetime.date | None]:
-    """Version to the day of its release as Keep a Changelog writes it; None where its heading has none."""
-    return {head[1]: datetime.date.fromisoformat(head[2]) if head[2] else None for head in _HEAD.finditer(changelog)}
 
 
 def behind(version: str, newest: str, changelog: str, today: datetime.date) -> tuple[int | None, str]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, time
 from pathlib import Path
 from statistics import median
+
+from packaging.version import Version
 
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.kpi.delivery import Share, share
 from carrental_mlops.kpi.events import days_between
 from carrental_mlops.kpi.service import Service
-
-_HEADING = re.compile(r"^## \[?(\d+\.\d+\.\d+)\]?\s*[-(]\s*(\d{4}-\d{2}-\d{2})", re.MULTILINE)
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+from carrental_mlops.upgrade.changelog import released, version_key, version_of
 
 
 class Behind(Frozen):
@@ -49,12 +48,8 @@ def changelog() -> str:
 
 
 def published(changelog: str) -> dict[str, datetime]:
-    """Versions with the day in their heading, `## 1.2.0 (2026-12-01)` or `## [1.2.0] - 2026-12-01`, as UTC midnight."""
-    found = {}
-    for version, day in _HEADING.findall(changelog):
-        told = date.fromisoformat(day)
-        found[version] = datetime(told.year, told.month, told.day, tzinfo=UTC)
-    return found
+    """Versions with the day in their heading, as UTC midnight; those without a day are left out."""
+    return {v: datetime.combine(day, time.min, UTC) for v, day in released(changelog).items() if day}
 
 
 def upgrades(services: Sequence[Service], latest: str, days: Mapping[str, datetime], now: datetime) -> Upgrades:
@@ -69,7 +64,7 @@ def upgrades(services: Sequence[Service], latest: str, days: Mapping[str, dateti
     Raises:
         ConfigError: `latest` is no version.
     """
-    newest = _parts(latest)
+    newest = version_of(latest)
     if newest is None:
         raise ConfigError(f"`{latest}` is no version", "write it as 1.4.0")
     repos = tuple(_behind(one.name, one.version, newest, days, now) for one in services if one.version)
@@ -81,12 +76,11 @@ def upgrades(services: Sequence[Service], latest: str, days: Mapping[str, dateti
     )
 
 
-def _behind(
-    service: str, version: str, newest: tuple[int, int, int], days: Mapping[str, datetime], now: datetime
-) -> Behind:
-    own = _parts(version) or (-1, 0, 0)
-    minors = max(newest[1] - own[1], 0) if own[0] == newest[0] else None
-    lacked = [day for name, day in days.items() if own < (_parts(name) or own) <= newest and day <= now]
+def _behind(service: str, version: str, newest: Version, days: Mapping[str, datetime], now: datetime) -> Behind:
+    told = version_of(version)
+    own = version_key(version)
+    minors = max(newest.minor - own.minor, 0) if told and own.major == newest.major else None
+    lacked = [day for name, day in days.items() if own < version_key(name) <= newest and day <= now]
     lag = 0.0 if own >= newest else max((days_between(day, now) for day in lacked), default=None)
     return Behind(service=service, version=version, minors=minors, within_one=minors in (0, 1), lag_days=lag)
 
@@ -99,8 +93,3 @@ def _taken(services: Iterable[Service], days: Mapping[str, datetime]) -> float |
         if one.version in days
     ]
     return median(took) if took else None
-
-
-def _parts(version: str) -> tuple[int, int, int] | None:
-    found = _VERSION.match(version)
-    return (int(found[1]), int(found[2]), int(found[3])) if found else None

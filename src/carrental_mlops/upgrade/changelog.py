@@ -1,11 +1,17 @@
-"""What a changelog says under **Hook** of the versions between two."""
+"""The order of versions, and what a changelog says of them: their days, and the points under **Hook** between two."""
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass
 
-_VERSION = re.compile(r"^##\s+\[?v?(\d[^\s\]]*)", re.MULTILINE)
+from packaging.version import InvalidVersion, Version
+
+_HEADING = re.compile(
+    r"^##[ \t]+\[?v?(?P<version>\d[^\s\]]*)\]?(?:\([^)\s]*\))?[^\w\n]*(?P<day>\d{4}-\d{2}-\d{2}\b)?", re.MULTILINE
+)
+_LEAST = Version("0.dev0")
 _HOOK = re.compile(r"^(?:#{3,}\s*Hooks?\s*|\*\*Hooks?\*\*:?\s*)$", re.IGNORECASE)
 _REMOVED = re.compile(r"^(?:#{3,}\s*Removed\s*|\*\*Removed\*\*:?\s*)$", re.IGNORECASE)
 _HEAD = re.compile(r"^(?:#{1,6}\s|\*\*[^*]+\*\*:?\s*$)")
@@ -19,19 +25,32 @@ class Entry:
     text: str
 
 
-def version_key(version: str) -> tuple[tuple[int, ...], bool]:
-    """Orders versions: `0.2.0rc1` stands before `0.2.0`."""
-    numbers = re.match(r"\d+(?:\.\d+)*", version)
-    parts = [int(part) for part in numbers[0].split(".")] if numbers else []
-    while parts and not parts[-1]:
-        parts.pop()
-    rest = version[numbers.end() :] if numbers else version
-    return tuple(parts), not re.match(r"[._-]?(a|b|rc|dev)", rest)
+def version_of(text: str) -> Version | None:
+    """A version as PEP 440 reads it, `v1.2.0` too; None where it is none."""
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return None
 
 
-def released(changelog: str) -> list[str]:
-    """The versions that have a section, as they stand."""
-    return [head[1] for head in _VERSION.finditer(changelog)]
+def version_key(text: str) -> Version:
+    """Orders versions: `0.2.0rc1` stands before `0.2.0`, and what is no version before all."""
+    return version_of(text) or _LEAST
+
+
+def released(changelog: str) -> dict[str, datetime.date | None]:
+    """The versions that have a section, as they stand, with their day; None where the heading has none.
+
+    Read alike: `## 1.2.0 (2026-12-01)`, `## v1.2.0 (…)`, `## [1.2.0] - …`, `## [1.2.0](https://…) — …`.
+    """
+    return {head["version"]: _day(head["day"]) for head in _HEADING.finditer(changelog)}
+
+
+def _day(text: str | None) -> datetime.date | None:
+    try:
+        return datetime.date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def hook_entries(changelog: str, old: str, new: str) -> list[Entry]:
@@ -45,12 +64,12 @@ def removed_entries(changelog: str, old: str, new: str) -> list[Entry]:
 
 
 def _entries(changelog: str, old: str, new: str, wanted: re.Pattern[str]) -> list[Entry]:
-    heads = list(_VERSION.finditer(changelog))
+    heads = list(_HEADING.finditer(changelog))
     ends = [*(head.start() for head in heads[1:]), len(changelog)]
     return [
-        Entry(head[1], text)
+        Entry(head["version"], text)
         for head, end in zip(heads, ends, strict=False)
-        if version_key(old) < version_key(head[1]) <= version_key(new)
+        if version_key(old) < version_key(head["version"]) <= version_key(new)
         for text in _points(changelog[head.end() : end], wanted)
     ]
 
