@@ -4,31 +4,30 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from small_packages import package
 
+import carrental_mlops
 from carrental_mlops import __version__
 from carrental_mlops.core.deprecated import CHANGES, Change, moved_import, removed_hook, renamed_hook
 from carrental_mlops.core.hook import hooks_of
 from carrental_mlops.fleet.package.package_hooks import hook_changes, overdue, package_hooks
-from carrental_mlops.scaffold.versions import material
+from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declared import declared
 
-
-def test_no_end_that_this_version_announces_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    now = material()
-    assert overdue(now) == []
-    assert now.version == __version__ and declared(now) == CHANGES
+NOW = Material(__version__, Path(carrental_mlops.__file__).parents[1])
 
 
-def test_the_hooks_read_from_sources_are_those_of_the_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_end_that_this_version_announces_has_passed() -> None:
+    assert overdue(NOW) == []
+    assert declared(NOW) == CHANGES
+
+
+def test_the_hooks_read_from_sources_are_those_of_the_classes() -> None:
     from carrental_mlops.data.features import FeatureSet
     from carrental_mlops.serving.service import ModelService
     from carrental_mlops.steps import GateStep, TrainStep
 
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    known = set(package_hooks(material()))
+    known = set(package_hooks(NOW))
     for cls in (TrainStep, GateStep, FeatureSet, ModelService):
         assert {f"{spec.owner}.{name}" for name, spec in hooks_of(cls).items()} <= known
 
