@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import random
 import re
@@ -75,15 +76,23 @@ def versions(folder: Path) -> list[Material]:
     shutil.rmtree(templates / TEMPLATES[1] / _REPO / "notebooks")
     readme = templates / TEMPLATES[1] / _REPO / "README.md"
     readme.write_text(readme.read_text() + "\nIt runs once a night.\n")
-    made = [Material("1.0.0", first)]
+    made = [_numbered(Material("1.0.0", first))]
     for release in RELEASES:
         root = folder / release.version
         shutil.copytree(made[-1].root, root)
         for name in TEMPLATES:
             _release(root / "carrental_mlops" / "_assets" / "templates" / name / _REPO, release)
-        made.append(Material(release.version, root))
+        made.append(_numbered(Material(release.version, root)))
     _change_default(made[-1].package / "steps" / "train.py")
     return made
+
+
+def _numbered(version: Material) -> Material:
+    """Its templates pin its own number, as those of a wheel do."""
+    for name in TEMPLATES:
+        path = version.template(name) / "cookiecutter.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), "_crm_version": version.version}, indent=2))
+    return version
 
 
 def _release(template: Path, release: Release) -> None:

@@ -15,6 +15,7 @@ import functools
 import json
 import os
 import platform
+import re
 import shutil
 import statistics
 import sys
@@ -171,20 +172,27 @@ def resident_mib() -> float:
 def _write(peer: Peer, material: Material, folder: Path) -> None:
     """Our templates as the peer wants them, a folder each.
 
-    cruft takes them as they are. For copier every file is rendered but the requirements, and the answers stand under
-    `cookiecutter`, so that the texts need no change.
+    cruft takes them as they are. For copier every file is rendered but the requirements, the answers stand under
+    `cookiecutter`, and what is no answer (`cookiecutter._…`) is written out.
     """
     for name in TEMPLATES:
         if isinstance(peer, Cruft):
             shutil.copytree(material.template(name), folder / name)
             continue
         shutil.copytree(material.template(name) / "{{cookiecutter.name}}", folder / name)
+        for path in (p for p in (folder / name).rglob("*") if p.is_file()):
+            path.write_text(_written_out(path.read_text(), material.template(name)))
         for path in (folder / name / "requirements").iterdir():
             path.write_text("{% raw %}" + path.read_text() + "{% endraw %}")
         (folder / name / "{{_copier_conf.answers_file}}").write_text("{{ _copier_answers|to_nice_yaml }}")
     if isinstance(peer, Copier):
         asked = "flavour:\n  type: str\ncookiecutter:\n  type: yaml\n"
         (folder / "copier.yml").write_text(f"_subdirectory: '{{{{ flavour }}}}'\n_templates_suffix: ''\n{asked}")
+
+
+def _written_out(text: str, template: Path) -> str:
+    private = json.loads((template / "cookiecutter.json").read_text())
+    return re.sub(r"{{ *cookiecutter[.](_\w+) *}}", lambda found: str(private[found[1]]), text)
 
 
 def tag(number: int) -> str:
@@ -221,8 +229,7 @@ def _first_of(tool: Peer, fleet: Fleet, kind: Kind) -> Path:
     folder.mkdir()
     answers = fleet.answers(kind)
     if isinstance(tool, Copier):
-        private = {"_crm_template": kind[0], "_crm_version": fleet.versions[kind[1]].version}
-        tool.create(folder, tag(kind[1]), {"cookiecutter": {**answers, **private}}, kind[0])
+        tool.create(folder, tag(kind[1]), {"cookiecutter": answers}, kind[0])
     else:
         tool.create(folder, tag(kind[1]), answers, kind[0])
     for path, file in fleet.rendered[kind][0].items():

@@ -108,7 +108,15 @@ class Cruft(Peer):
         self.must(folder, "create", str(self.template), *words, *(["--directory", flavour] if flavour else []))
 
     def update(self, repo: Path, tag: str) -> int:
-        return self.call(repo, "update", "--checkout", tag, "--skip-apply-ask", "--allow-untracked-files")
+        return self.call(
+            repo,
+            "update",
+            "--checkout",
+            tag,
+            "--skip-apply-ask",
+            "--allow-untracked-files",
+            "--refresh-private-variables",
+        )
 
 
 class Copier(Peer):

@@ -106,7 +106,8 @@ def page(found: Found) -> Iterator[str]:
     for one in VERDICTS:
         yield f"| **{one}**: {MEANINGS[one]} | {' | '.join(str(counts[tool][one]) for tool in found)} |"
     yield ""
-    yield "`edit lost` and `edit undone` are what a team loses without being told."
+    yield "`edit lost` and `edit undone` are what a team loses without being told. cruft leaves out on purpose what a"
+    yield "team deleted, and so what it renamed or moved: that is most of its `change lost`."
     yield ""
     yield "## Every case"
     yield ""
