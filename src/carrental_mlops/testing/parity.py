@@ -115,7 +115,7 @@ def served(
 
     try:
         ends = time.monotonic() + _STARTS_S
-        while not app.ready:
+        while not server.started:  # it listens; the app is ready before that
             if app.failure is not None or not thread.is_alive() or time.monotonic() > ends:
                 at = f"`{service.__name__}` ({where(service)})"
                 raise ContractError(f"{at} does not start as a service: {app.failure!r}", "mend what it says") from None
