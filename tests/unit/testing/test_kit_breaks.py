@@ -373,7 +373,17 @@ class Slow(ModelService):
     schema = Row
 
     def decide(self, *, scores, columns):
-        time.sleep(0.003)
+        time.sleep(0.01)
+        return super().decide(scores=scores, columns=columns)
+
+
+class Sulking(ModelService):
+    feature_set = Features
+    schema = Row
+
+    def decide(self, *, scores, columns):
+        if (columns["amount"] == 1).all():
+            raise ValueError("no ones")
         return super().decide(scores=scores, columns=columns)
 """
 
@@ -417,6 +427,9 @@ def test_rows_with_other_features_than_the_service_computes_are_refused(services
     check_serving(services.Well, model, table.assign(hour=hour))
     with pytest.raises(ContractError, match=r"row 0 scores .* with the service's features, .* with those in the rows"):
         check_serving(services.Well, model, table.assign(hour=hour + 1))
+
+    with pytest.raises(ContractError, match=r"`Sulking` \(.*team_services.py:\d+\) does not start .*no ones"):
+        check_serving(services.Sulking, model, table.assign(hour=hour))
 
 
 def _breaks(check: Callable[[], None] | Check) -> bool:
