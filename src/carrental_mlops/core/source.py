@@ -131,11 +131,12 @@ class _Bare(ast.NodeTransformer):
         for name in ("body", "orelse", "finalbody"):
             statements = getattr(node, name, None)
             if isinstance(statements, list):
-                setattr(node, name, [s for s in statements if not _is_bare_string(s)] or [ast.Pass()])
+                setattr(node, name, [s for s in statements if not is_bare_string(s)] or [ast.Pass()])
         return super().generic_visit(node)
 
 
-def _is_bare_string(node: ast.AST) -> bool:
+def is_bare_string(node: ast.AST) -> bool:
+    """Whether a statement is a string alone, such as a docstring."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
@@ -194,4 +195,4 @@ def _absolute(name: str, level: int, package: str) -> str:
     return importlib.util.resolve_name("." * level + name, package) if level else name
 
 
-__all__ = ["class_text", "code_text", "names_in", "references"]
+__all__ = ["class_text", "code_text", "is_bare_string", "names_in", "references"]

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from carrental_mlops.deploy.ci.comment import shortened
 from carrental_mlops.fleet.branch import Upgrade
 from carrental_mlops.fleet.campaign_state import Entry
 from carrental_mlops.upgrade.report import merge_request_text
-
-_LONGEST = 60_000
-"""Characters; GitHub takes 65,536."""
 
 
 def title(made: Upgrade) -> str:
@@ -20,11 +18,7 @@ def title(made: Upgrade) -> str:
 def merge_request(made: Upgrade, branch: str) -> str:
     """What the team has to do, then the whole report: files, ledger, overrides."""
     text = "\n".join([*_todo(made, branch), "", merge_request_text(made.outcome, made.overrides, None)])
-    if len(text) > _LONGEST:
-        cut = text[:_LONGEST].rpartition("\n")[0]
-        text = cut + ("\n```" if cut.count("```") % 2 else "")
-        text += f"\n\nCut here; all of it: `crm upgrade --to {made.outcome.version_to} --dry-run`\n"
-    return text
+    return shortened(text, f"Cut here; all of it: `crm upgrade --to {made.outcome.version_to} --dry-run`")
 
 
 def _todo(made: Upgrade, branch: str) -> Iterator[str]:

@@ -8,10 +8,11 @@ import re
 from pathlib import Path
 
 from carrental_mlops.errors import ConfigError, TemplateError
+from carrental_mlops.files import file_digest
 from carrental_mlops.scaffold.ownership import Recorded, TemplatePackage
 from carrental_mlops.scaffold.team_compose import team_compose
 from carrental_mlops.scaffold.team_templates import TeamTemplate, one_spelling, team_template, template_folder
-from carrental_mlops.scaffold.versions import Material, cached_folder, file_digest, folder_digest, unpack_wheel
+from carrental_mlops.scaffold.versions import Material, cached_folder, folder_digest, unpack_wheel
 
 _VERSION = re.compile(r"[0-9][0-9A-Za-z.+!]*")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from carrental_mlops import __version__
 from carrental_mlops.errors import ConfigError, PlatformError, TemplateError, nearest
+from carrental_mlops.files import file_digest
 from carrental_mlops.scaffold.compose import compose, files_of, flavours
 
 PACKAGE = "carrental_mlops"
@@ -195,9 +196,3 @@ def folder_digest(folder: Path) -> str:
             continue
         whole.update(f"{path.as_posix()}\0{file_digest(folder / path)}\n".encode())
     return whole.hexdigest()
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from carrental_mlops.core.source import is_bare_string
 from carrental_mlops.upgrade.code import (
     Code,
     Definition,
@@ -182,7 +183,9 @@ class _Bare(ast.NodeTransformer):
         for part in ("body", "orelse", "finalbody"):
             statements = getattr(node, part, None)
             if isinstance(statements, list):
-                kept = [s for s in statements if not _is_text(s) and not isinstance(s, ast.Import | ast.ImportFrom)]
+                kept = [
+                    s for s in statements if not is_bare_string(s) and not isinstance(s, ast.Import | ast.ImportFrom)
+                ]
                 setattr(node, part, kept or ([ast.Pass()] if statements else []))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             node.returns = None
@@ -196,10 +199,6 @@ def _unannotated(node: ast.stmt) -> ast.stmt:
     if isinstance(node, ast.AnnAssign) and node.value is not None:
         return ast.Assign([node.target], node.value)
     return node
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _source_of(module: Module, node: Definition) -> str:

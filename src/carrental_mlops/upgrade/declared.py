@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from carrental_mlops.core import deprecated
-from carrental_mlops.core.deprecated import Change
+from carrental_mlops.core.deprecated import Change, Kind
 from carrental_mlops.errors import TemplateError
 from carrental_mlops.scaffold.versions import Material
-
-_KINDS: dict[str, Callable[..., Change]] = {
-    name: getattr(deprecated, name)
-    for name in (
-        "renamed_hook",
-        "removed_hook",
-        "renamed_argument",
-        "added_argument",
-        "removed_argument",
-        "moved_import",
-    )
-}
 
 
 def declared(version: Material) -> tuple[Change, ...]:
@@ -43,11 +31,12 @@ def declared(version: Material) -> tuple[Change, ...]:
 def _change(node: ast.expr, version: Material) -> Change:
     at = f"carrental-mlops {version.version}, core/deprecated.py:{node.lineno}"
     name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-    if not isinstance(node, ast.Call) or name not in _KINDS:
+    if not isinstance(node, ast.Call) or name not in get_args(Kind):
         fix = f"run the upgrade with that version's own crm: uv tool install carrental-mlops=={version.version}"
         raise TemplateError(f"{at}: `{ast.unparse(node)}` is no change that this crm knows", fix)
     try:
         given: dict[str, Any] = {str(word.arg): ast.literal_eval(word.value) for word in node.keywords}
-        return _KINDS[name](*map(ast.literal_eval, node.args), **given)
+        make: Callable[..., Change] = getattr(deprecated, name)
+        return make(*map(ast.literal_eval, node.args), **given)
     except (ValueError, TypeError) as error:
         raise TemplateError(f"{at}: {error}", "write the entry as a call of plain values") from error

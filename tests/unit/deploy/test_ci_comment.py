@@ -10,7 +10,7 @@ from small_repo import crm
 
 from carrental_mlops.data.measures.curves import Curve
 from carrental_mlops.data.measures.evaluation import Comparison, Evaluation, Interval
-from carrental_mlops.deploy.ci.comment import LONGEST, MARK, comment
+from carrental_mlops.deploy.ci.comment import LONGEST, MARK, comment, shortened
 from carrental_mlops.deploy.ci.run_record import RunRecord, record_of
 from carrental_mlops.errors import DataError, ExitCode
 
@@ -67,7 +67,13 @@ def test_a_training_that_did_not_end_and_a_diff_of_nothing_are_told() -> None:
 
 def test_it_is_never_longer_than_the_platforms_take() -> None:
     text = comment(a_record(), {"diff-staging": "x" * 100_000})
-    assert len(text) == LONGEST and text.endswith("stands in the files of the job.\n")
+    assert LONGEST - 200 < len(text) <= LONGEST and text.endswith("stands in the files of the job.\n")
+
+
+def test_a_cut_closes_the_code_fence_that_it_falls_into() -> None:
+    text = shortened("# Diff\n```diff\n" + "+ a line\n" * LONGEST + "```\n", "Cut.")
+    assert len(text) <= LONGEST and text.endswith("\n+ a line\n```\n\nCut.\n")
+    assert shortened("```\nshort\n```\n", "Cut.") == "```\nshort\n```\n"
 
 
 def test_a_record_is_read_as_it_was_written_also_what_was_not_measured(tmp_path: Path) -> None:

@@ -30,8 +30,18 @@ def comment(record: RunRecord | None, diffs: Mapping[str, str]) -> str:
     """
     parts = [MARK, "## crm", *_run(record), *_diffs(diffs)]
     text = "\n\n".join(parts) + "\n"
-    cut = "\n\n… cut here: the rest stands in the files of the job.\n"
-    return text if len(text) <= LONGEST else text[: LONGEST - len(cut)] + cut
+    return shortened(text, "… cut here: the rest stands in the files of the job.")
+
+
+def shortened(text: str, rest: str) -> str:
+    """Markdown within `LONGEST`: cut after a line, an open code fence closed; `rest` says where all of it is."""
+    if len(text) <= LONGEST:
+        return text
+    end, fence = f"\n\n{rest}\n", "\n```"
+    head = text[: LONGEST - len(fence) - len(end)]
+    lines = head.rpartition("\n")[0]
+    cut = lines if len(lines) > LONGEST // 2 else head
+    return cut + (fence if cut.count("```") % 2 else "") + end
 
 
 def _run(record: RunRecord | None) -> Iterator[str]:
