@@ -37,9 +37,14 @@ def check(
     """
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.config.repo import find_repo
+    from carrental_mlops.errors import ConfigError
     from carrental_mlops.governance.check import check as look
     from carrental_mlops.governance.check import mend
 
+    if dry_run and not fix:
+        raise ConfigError(
+            "--dry-run says what --fix would mend", "crm check --fix --dry-run; crm check alone mends nothing"
+        )
     root = find_repo(repo)
     chosen = _known(only or [])
     result = look(root, only=chosen, keep=not again, tell=lambda rule: typer.echo(f"  {rule} …", err=True))

@@ -6,33 +6,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
+from carrental_mlops.governance.families import FAMILIES, family_of
 from carrental_mlops.governance.rule import Code
 from carrental_mlops.governance.rules import CODES
 from carrental_mlops.governance.tiers import BLOCKS
 
 FOLDER = "reference/findings"
-FAMILIES: Mapping[str, str] = {
-    "1": "Configuration and waivers",
-    "2": "Files of the template",
-    "3": "Hooks and pipelines",
-    "4": "Features and their sources",
-    "5": "Deployment",
-    "6": "Secrets and supply chain",
-    "7": "Evidence",
-    "8": "Documents and owners",
-}
 
 
 def page(code: Code) -> str:
     """The page of one code, in Markdown."""
-    tiers = [str(tier) for tier, held in BLOCKS.items() if code.number[3] in held.get(code.severity, frozenset())]
+    tiers = [
+        str(tier) for tier, held in BLOCKS.items() if family_of(code.number) in held.get(code.severity, frozenset())
+    ]
     held = f"Blocks in tier {', '.join(tiers)}." if tiers else "Blocks in no tier."
     return (
         f"# {code.number}: {code.title}\n\n"
-        f"{code.severity.capitalize()} · {FAMILIES[code.number[3]]} · {held}\n\n"
+        f"{code.severity.capitalize()} · {FAMILIES[family_of(code.number)].title} · {held}\n\n"
         f"**Otherwise:** {code.why}\n\n**Mend:** {code.mend}\n"
     )
 
@@ -40,9 +32,11 @@ def page(code: Code) -> str:
 def index() -> str:
     """The list of all codes, in Markdown."""
     parts = ["# Findings of crm check\n\n[Check a repo](../../how-to/check.md) says what to do with them.\n"]
-    for family, title in FAMILIES.items():
-        rows = [f"| [{c.number}]({c.number}.md) | {c.severity} | {c.title} |" for c in CODES if c.number[3] == family]
-        parts.append(f"\n## {title}\n\n| code | severity | found |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+    for digit, family in FAMILIES.items():
+        rows = [
+            f"| [{c.number}]({c.number}.md) | {c.severity} | {c.title} |" for c in CODES if family_of(c.number) == digit
+        ]
+        parts.append(f"\n## {family.title}\n\n| code | severity | found |\n|---|---|---|\n" + "\n".join(rows) + "\n")
     return "".join(parts)
 
 

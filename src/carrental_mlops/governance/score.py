@@ -9,10 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+from carrental_mlops.governance.families import FAMILIES, family_of
 from carrental_mlops.governance.finding import Finding, Severity
 
-SHARES: Mapping[str, int] = {"1": 15, "2": 10, "3": 20, "4": 10, "5": 15, "6": 15, "7": 10, "8": 5}
-"""First digit of a code to its family's share of the score; 100 together."""
 _LEFT: Mapping[Severity, float] = {Severity.ERROR: 0.5, Severity.WARNING: 0.75, Severity.NOTE: 0.98}
 _LEFT_WAIVED = 0.9
 
@@ -33,9 +32,9 @@ def raises(findings: Sequence[Finding], waived: Sequence[Finding] = ()) -> tuple
 
 
 def _points(findings: Iterable[Finding], waived: Iterable[Finding]) -> float:
-    left = {family: float(share) for family, share in SHARES.items()}
+    left = {digit: float(family.share) for digit, family in FAMILIES.items()}
     for finding in findings:
-        left[finding.code[3]] *= _LEFT[finding.severity]
+        left[family_of(finding.code)] *= _LEFT[finding.severity]
     for finding in waived:
-        left[finding.code[3]] *= _LEFT_WAIVED
+        left[family_of(finding.code)] *= _LEFT_WAIVED
     return sum(left.values())

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from carrental_mlops.governance.families import FAMILIES, family_of
 from carrental_mlops.governance.finding import Finding, Severity
 
-_ALL = frozenset("12345678")
+_ALL = frozenset(FAMILIES)
+_INTERNAL = frozenset(digit for digit, family in FAMILIES.items() if family.holds_internal)
 BLOCKS: Mapping[int, Mapping[Severity, frozenset[str]]] = {
     1: {Severity.ERROR: _ALL, Severity.WARNING: _ALL},
     2: {Severity.ERROR: _ALL},
-    3: {Severity.ERROR: frozenset("1236")},
+    3: {Severity.ERROR: _INTERNAL},
 }
 """Tier to severity to the families, first digits of codes, of which it blocks."""
 
@@ -21,4 +23,4 @@ def blocks(finding: Finding, tier: int) -> bool:
     An unknown tier is held as tier 1.
     """
     families = BLOCKS.get(tier, BLOCKS[1]).get(finding.severity, frozenset())
-    return finding.code.removeprefix("CRM")[:1] in families
+    return family_of(finding.code) in families

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter, ValidationError
 
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.governance.families import CODE
 from carrental_mlops.governance.finding import Finding, Severity
 from carrental_mlops.governance.rule import Code
 from carrental_mlops.governance.view import RepoView
@@ -43,7 +44,7 @@ CODES = (BROKEN, EXPIRED, UNUSED)
 class Waiver(Frozen):
     """A person's word for findings of one code."""
 
-    code: Annotated[str, Field(pattern=r"^CRM[1-8][0-9]{2}$")]
+    code: Annotated[str, Field(pattern=CODE)]
     person: str = Field(min_length=3)
     """Who answers for it: a person, not a team."""
     reason: str = Field(min_length=LEAST_REASON)

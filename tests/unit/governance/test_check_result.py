@@ -12,12 +12,13 @@ import pytest
 from small_repo import crm
 
 from carrental_mlops.governance.check import check
+from carrental_mlops.governance.families import FAMILIES
 from carrental_mlops.governance.finding import Finding, Severity
 from carrental_mlops.governance.pages import FOLDER as PAGES
 from carrental_mlops.governance.pages import page
 from carrental_mlops.governance.rules import CODES, RULES
 from carrental_mlops.governance.sarif import as_code_quality, as_sarif, fingerprint
-from carrental_mlops.governance.score import SHARES, raises, score
+from carrental_mlops.governance.score import raises, score
 from carrental_mlops.governance.tiers import blocks
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -36,7 +37,7 @@ def test_each_code_has_its_page_and_each_page_its_code() -> None:
 def test_codes_are_used_once_and_fall_into_the_eight_families() -> None:
     numbers = [code.number for rule in RULES for code in rule.codes]
     assert len(numbers) == len(set(numbers))
-    assert {number[3] for number in numbers} == set(SHARES) and sum(SHARES.values()) == 100
+    assert {number[3] for number in numbers} == set(FAMILIES) and sum(one.share for one in FAMILIES.values()) == 100
     assert all(len(number) == 6 and code.why and code.mend for number, code in zip(numbers, CODES, strict=False))
 
 
@@ -130,6 +131,7 @@ def test_the_command_exits_1_where_a_finding_blocks_and_writes_both_reports(
     assert crm(*asked, "--json") == 1
     read = json.loads(capsys.readouterr().out)
     assert read["blocked"] and read["findings"][0]["blocks"] and read["findings"][0]["fixable"]
+    assert crm(*asked, "--dry-run") == 1 and "crm check --fix --dry-run" in capsys.readouterr().err
     assert crm(*asked, "--fix", "--dry-run") == 1 and not (repo / "Makefile").exists()
     assert "would mend CRM202 Makefile" in capsys.readouterr().err
     assert crm(*asked, "--fix") == 0 and (repo / "Makefile").is_file()
