@@ -21,6 +21,7 @@ from console_pages import Command, run_page
 from control_plane import ControlPlane
 from image_nodes import BUILDAH, base_image, image_nodes, missing, process, registry
 from operator_stand_in import OperatorStandIn
+from osv_records import osv_record
 
 pytestmark = pytest.mark.e2e
 DOCS = Path(__file__).parents[2] / "docs"
@@ -80,6 +81,7 @@ def place(
             "STAGING_URL": f"http://127.0.0.1:{nodes.namespaces[STAGING]}",
             "PROD_URL": f"http://127.0.0.1:{nodes.namespaces[PROD]}",
             "CRM_BUILD_ARG": f"BASE={base_image(folder)}",
+            "CRM_OSV": str(_osv(folder / "osv")),
         }
         yield told, nodes.settle
         assert nodes.failed == []
@@ -110,6 +112,13 @@ def test_the_tutorials_commands_bring_a_model_to_production_and_back(
     assert journal == [
         "rollout.scored", "rollout.weight", "rollout.weight", "rollout.weight", "rollout.weight", "rollout.promoted"
     ]  # fmt: skip
+
+
+def _osv(folder: Path) -> Path:
+    """Records of vulnerabilities, none of which is about a package that a repo has."""
+    folder.mkdir()
+    (folder / "one.json").write_text(json.dumps(osv_record("X-1", "a-package-that-nobody-has", "1.0")))
+    return folder
 
 
 @contextmanager
