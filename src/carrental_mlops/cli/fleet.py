@@ -23,9 +23,7 @@ app = noun("Every model repo at once: where it stands, campaigns of upgrades, ch
 
 From = Annotated[
     str | None,
-    typer.Option(
-        "--from", metavar="PLACE", help="Folder, file, gitlab:GROUP or github:ORG; default: fleet.yaml."
-    ),
+    typer.Option("--from", metavar="PLACE", help="Folder, file, gitlab:GROUP or github:ORG; default: fleet.yaml."),
 ]
 Url = Annotated[str | None, typer.Option(help="Of a host of your own, for gitlab: and github:.")]
 Topic = Annotated[str | None, typer.Option(help="Only repos that bear it, for gitlab: and github:.")]
