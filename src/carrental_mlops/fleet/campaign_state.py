@@ -98,29 +98,45 @@ class CampaignState:
     def _append(self, told: dict[str, Any]) -> None:
         try:
             with self.path.open("ab") as stream:
-                stream.write((json.dumps(told) + "\n").encode())
-                stream.flush()
-                os.fsync(stream.fileno())
+                size = stream.seek(0, os.SEEK_END)
+                try:
+                    stream.write(_line(told))
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                except OSError:
+                    stream.truncate(size)  # else the next line would follow half of this one
+                    raise
         except OSError as error:
             raise PlatformError(f"{self.path} cannot be written: {error.strerror}", "free some space there") from error
 
     def _read(self) -> None:
-        if not self.path.is_file():
-            self._append({"campaign": self.version})
-            return
-        raw = self.path.read_bytes()
+        raw = self.path.read_bytes() if self.path.is_file() else b""
         whole = raw[: raw.rfind(b"\n") + 1]
+        head = {"campaign": self.version}
+        if not whole and _line(head).startswith(raw):  # new, or a kill cut its first line short
+            self._cut(0)
+            self._append(head)
+            return
+        self.entries = self._entries(whole.splitlines())
         if whole != raw:  # the line that a kill cut short
-            with self.path.open("r+b") as stream:
-                stream.truncate(len(whole))
-        lines = whole.splitlines()
+            self._cut(len(whole))
+
+    def _entries(self, lines: list[bytes]) -> dict[str, Entry]:
         try:
             head = json.loads(lines[0]) if lines else {}
             if head.get("campaign") != self.version:
                 raise ConfigError(f"{self.path} is of a campaign to {head.get('campaign')}", "--state ANOTHER-FILE")
-            self.entries = {told["repo"]: Entry(**told) for told in map(json.loads, lines[1:])}
+            return {told["repo"]: Entry(**told) for told in map(json.loads, lines[1:])}
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ConfigError(
                 f"{self.path} is no state of a campaign: {error!r}", "--state ANOTHER-FILE; merge requests that are "
                 "there are found again"
             ) from error  # fmt: skip
+
+    def _cut(self, size: int) -> None:
+        if self.path.is_file():
+            os.truncate(self.path, size)
+
+
+def _line(told: dict[str, Any]) -> bytes:
+    return (json.dumps(told) + "\n").encode()
