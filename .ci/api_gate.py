@@ -141,7 +141,7 @@ def earlier(base: str, root: Path, into: Path) -> Material:
             f"{base} cannot be read: {done.stderr.decode().strip()}. Fix: name a tag, a commit, a wheel or a folder"
         )
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(into / "git", filter="data")
+        archive.extractall(into / "git")
     return _laid_out(into / "git" / "src" / PACKAGE, into / "git" / "CHANGELOG.md", into / "laid-out")
 
 

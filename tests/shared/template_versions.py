@@ -55,7 +55,7 @@ def git(repo: Path, *arguments: str) -> str:
 
 def commit(repo: Path, message: str = "team") -> str:
     git(repo, "add", "--all")
-    git(repo, "commit", "--quiet", "--message", message)
+    git(repo, "-c", "user.name=Ann", "-c", "user.email=ann@example.com", "commit", "--quiet", "--message", message)
     return git(repo, "rev-parse", "HEAD").strip()
 
 

@@ -98,11 +98,10 @@ def held_as(name: str, value: Any, digest: str) -> Held:
 def digest_of(declared: Any, value: Any) -> str:
     """sha256 of the files that the materialiser of `declared` keeps `value` in; as ZenML records it."""
     from carrental_mlops.files import folder_digest
-    from carrental_mlops.orchestration.materializers import materializer_for
+    from carrental_mlops.orchestration.kept import form_of
 
     with tempfile.TemporaryDirectory(prefix="crm-digest-") as scratch:
-        keeper: Any = materializer_for(declared, "value")(uri=scratch)
-        keeper.write(value, Path(scratch))
+        form_of(declared, "value").write(value, Path(scratch))
         return folder_digest(Path(scratch))
 
 

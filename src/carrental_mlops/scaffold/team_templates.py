@@ -89,12 +89,20 @@ def one_spelling(distribution: str) -> str:
 
 def _template(entry: metadata.EntryPoint) -> TeamTemplate | None:
     from_ = entry.dist
-    if from_ is None or not from_.metadata["Name"] or not _NAME.fullmatch(entry.name):
+    if from_ is None or not _named(from_) or not _NAME.fullmatch(entry.name):
         return None
     if one_spelling(from_.name) == "carrental-mlops":
         return None
     folder = _folder(entry.value, list(_roots(from_)))
     return TeamTemplate(entry.name, one_spelling(from_.name), from_.version, folder)
+
+
+def _named(of: metadata.Distribution) -> bool:
+    """Whether an installer left the package's name; where the metadata is empty, newer libraries raise."""
+    try:
+        return bool(of.metadata["Name"])
+    except Exception:
+        return False
 
 
 def _roots(of: metadata.Distribution) -> Iterator[Path]:

@@ -83,6 +83,7 @@ FREE = [
     ("release-notes",),
     ("infra", "subjects", "--project", "ds/tiny"),
     ("version",),
+    ("upgrade", "waive", "Makefile", "--reason", "ours is right", "--until", "2027-01-31"),
     ("fleet", "status"),
     ("fleet", "page", "--out", "fleet.html"),
     ("fleet", "upgrade", "--dry-run"),

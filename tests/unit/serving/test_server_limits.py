@@ -283,8 +283,8 @@ def test_whatever_comes_the_queue_is_empty_in_the_end_and_no_answer_is_a_5xx(ser
                 connection.sendall(b"".join(pieces))
             return
         started = time.monotonic()
-        found = served.raw(*pieces, wait_s=10)
-        assert time.monotonic() - started < 9, "it hangs"
+        found = served.raw(*pieces, wait_s=30)
+        assert time.monotonic() - started < 25, "it hangs"
         assert not re.search(rb"HTTP/1\.1 5\d\d ", found), found
 
     fuzz()

@@ -170,10 +170,10 @@ class Collector(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
         state: Any = self.server
-        self.send_response(503 if state.down else 204)
-        self.end_headers()
         if not state.down:
             state.events += json.loads(body)
+        self.send_response(503 if state.down else 204)
+        self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
