@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -61,6 +62,10 @@ def _ask(node: Served, name: str) -> int:
 
 
 def _lines(node: Served) -> list[dict[str, Any]]:
+    """What the node has logged; the first line may come after its answer."""
+    deadline = time.monotonic() + 10
+    while not node.said.strip() and time.monotonic() < deadline:
+        time.sleep(0.05)
     return [json.loads(line) for line in node.said.splitlines()]
 
 
