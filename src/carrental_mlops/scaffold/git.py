@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +22,16 @@ _SETTINGS = (
 )
 _KEPT = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG", "GIT_SSH")
 """Beginnings of git's variables that say who and how, not where."""
+
+
+@dataclass(frozen=True)
+class GitObject:
+    """One object of a repository."""
+
+    oid: str
+    kind: str
+    """`blob`, `tree` or `commit`."""
+    content: bytes
 
 
 @dataclass(frozen=True)
@@ -78,6 +88,22 @@ class Git:
     def text(self, *arguments: str, index: Path | None = None) -> str:
         """What git wrote, as text without the last newline; raises as `out` does."""
         return self.out(*arguments, index=index).decode(errors="surrogateescape").rstrip("\n")
+
+    def objects(self, names: Sequence[str]) -> list[GitObject | None]:
+        """What each name stands for (`HEAD:path`, an object id, …), asked in one call; None where it is nothing."""
+        asked = [name.encode("utf-8", "surrogateescape") for name in names]
+        told = self.out("cat-file", "--batch", "-z", stdin=b"".join(name + b"\0" for name in asked)) if asked else b""
+        found: list[GitObject | None] = []
+        for name in asked:
+            if told.startswith(missing := name + b" missing\n"):
+                found.append(None)
+                told = told[len(missing) :]
+                continue
+            head, _, told = told.partition(b"\n")
+            oid, kind, size = head.decode().split(" ")
+            found.append(GitObject(oid, kind, told[: int(size)]))
+            told = told[int(size) + 1 :]
+        return found
 
     @cached_property
     def top(self) -> Path | None:

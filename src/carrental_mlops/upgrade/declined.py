@@ -112,20 +112,8 @@ def _is_offered(path: str, told: Rendered, before: Rendered | None) -> bool:
 
 def _contents(git: Git, tree: str, paths: Sequence[str]) -> dict[str, bytes | None]:
     """What a tree holds at each path, asked in one call."""
-    asked = "\0".join([*(f"{tree}:{path}" for path in paths), ""]).encode("utf-8", "surrogateescape")
-    told = git.out("cat-file", "--batch", "-z", stdin=asked) if paths else b""
-    found: dict[str, bytes | None] = {}
-    for path in paths:
-        head, _, told = told.partition(b"\n")
-        parts = head.rsplit(b" ", 2)
-        if len(parts) == 3 and parts[1] == b"blob":
-            size = int(parts[2])
-            found[path], told = told[:size], told[size + 1 :]
-        else:
-            found[path] = None
-            if len(parts) == 3 and parts[2].isdigit():
-                told = told[int(parts[2]) + 1 :]
-    return found
+    found = git.objects([f"{tree}:{path}" for path in paths])
+    return {path: one.content if one and one.kind == "blob" else None for path, one in zip(paths, found, strict=True)}
 
 
 def _content(git: Git, tree: str, places: tuple[str | None, ...]) -> bytes | None:

@@ -32,31 +32,19 @@ def read_head(git: Git) -> Head:
     Raises:
         ConfigError: there is none, or it has no `.crm.json` or ledger that we wrote.
     """
-    names = ("HEAD^{commit}", "HEAD^{tree}", f"HEAD:{RECORD}", f"HEAD:{LEDGER}")
-    answer = git.out("cat-file", "--batch", stdin="".join(f"{name}\n" for name in names).encode())
-    found: list[tuple[str, bytes] | None] = []
-    for _ in names:
-        head, _, answer = answer.partition(b"\n")
-        parts = head.split(b" ")
-        if len(parts) != 3 or parts[1] not in (b"commit", b"tree", b"blob"):
-            found.append(None)
-            continue
-        size = int(parts[2])
-        found.append((parts[0].decode(), answer[:size]))
-        answer = answer[size + 1 :]
-    commit, tree, record, ledger = found
+    commit, tree, record, ledger = git.objects(("HEAD^{commit}", "HEAD^{tree}", f"HEAD:{RECORD}", f"HEAD:{LEDGER}"))
     if commit is None or tree is None:
         raise ConfigError(f"{git.root} has no commit yet", "git add --all && git commit")
     if record is None:
         raise ConfigError(f"no {RECORD} in the last commit of {git.root}", "cd into a repo that crm new made")
     return Head(
-        commit[0],
-        tree[0],
-        _seconds(commit[1]),
-        parse_record(record[1], f"HEAD:{RECORD}"),
-        Entry(_mode(tree[1], RECORD, len(commit[0]) // 2), record[0]),
-        record[1],
-        parse_ledger(ledger[1].decode("utf-8", "replace"), f"HEAD:{LEDGER}") if ledger else (),
+        commit.oid,
+        tree.oid,
+        _seconds(commit.content),
+        parse_record(record.content, f"HEAD:{RECORD}"),
+        Entry(_mode(tree.content, RECORD, len(commit.oid) // 2), record.oid),
+        record.content,
+        parse_ledger(ledger.content.decode("utf-8", "replace"), f"HEAD:{LEDGER}") if ledger else (),
     )
 
 

@@ -191,11 +191,9 @@ def files_of_commit(git: Git, commit: str) -> dict[str, Rendered]:
     """Path to file of a commit that `commit_sides` made."""
     told = git.out("ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape").split("\0")
     entries = [(head.split(" "), path) for head, _, path in (row.partition("\t") for row in told if row)]
-    answer = git.out("cat-file", "--batch", stdin="\n".join(oid for (_, _, oid), _ in entries).encode() + b"\n")
     found = {}
-    for (mode, _, _), path in entries:
-        head, _, answer = answer.partition(b"\n")
-        size = int(head.split(b" ")[2])
-        found[path] = Rendered(answer[:size], mode == "100755")
-        answer = answer[size + 1 :]
+    for ((mode, _, oid), path), one in zip(entries, git.objects([oid for (_, _, oid), _ in entries]), strict=True):
+        if one is None:
+            raise TemplateError(f"{git.root}: git lacks {oid}, which is {path}", "git fsck; crm upgrade --abort")
+        found[path] = Rendered(one.content, mode == "100755")
     return found
