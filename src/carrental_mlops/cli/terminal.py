@@ -51,7 +51,7 @@ def show_table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
 @contextmanager
 def log_on_stderr() -> Iterator[None]:
     """What steps log goes to stderr alone: ZenML's root handler writes to stdout, which belongs to `--json`."""
-    log, handler = logging.getLogger("crm"), logging.StreamHandler(sys.stderr)
+    log, handler = logging.getLogger("carrental_mlops"), logging.StreamHandler(sys.stderr)
     before, log.propagate = log.propagate, False
     log.addHandler(handler)
     try:

@@ -24,8 +24,8 @@ SEED = "seed"
 """The param that every step records."""
 
 
-_LOG = logging.getLogger("crm")
-_LOG.setLevel(logging.INFO)  # ZenML raises the root's level to CRITICAL, which would silence a quarantine
+_LOG = logging.getLogger("carrental_mlops")
+_LOG.setLevel(logging.INFO)  # ZenML raises the root's level to CRITICAL, which would silence a warning
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ LEASE_S = 60.0
 """A lock seen unchanged for so long, by the waiting process's own clock, belongs to a process that was killed."""
 WAIT_S = 180.0
 _TOKEN = "crm.lock"  # noqa: S105 - the name of a tag
-_LOG = logging.getLogger("crm")
+_LOG = logging.getLogger("carrental_mlops")
 
 
 @contextmanager

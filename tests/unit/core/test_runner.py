@@ -100,6 +100,6 @@ def test_progress_is_told_at_most_once_a_second(monkeypatch: pytest.MonkeyPatch)
 def test_progress_goes_to_the_log_without_a_callback(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, logger="crm"):
+    with caplog.at_level(logging.INFO, logger="carrental_mlops"):
         list(Context(step="ingest").progress(_slow(monkeypatch, [1, 2], 0.6)))
     assert caplog.messages == ["ingest: 2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -44,6 +45,10 @@ def test_every_step_completes_and_tells_what_it_measured(first: RunSummary) -> N
     assert [(s.slot, s.status) for s in first.steps] == [(s, "completed") for s in ("make", "cut", "weigh", "judge")]
     assert first.engine == "zenml"
     assert first.metrics() == {"rows": 10.0, "weight": 10.0}
+
+
+def test_a_warning_of_the_package_is_heard_after_zenml_has_raised_the_roots_level(first: RunSummary) -> None:
+    assert logging.getLogger("carrental_mlops.serving.online").isEnabledFor(logging.WARNING)
 
 
 def test_tables_keep_index_dtypes_and_time_zone(first: RunSummary) -> None:

@@ -84,14 +84,14 @@ def test_added_changed_and_missing_files_are_read_again_and_nothing_else(
     _one(5000, rows=4).to_csv(folder / "0005.csv", index=False)  # changed
     _one(7000).to_csv(folder / "0000a.csv", index=False)  # added, between two others
     (folder / "0007.csv").unlink()
-    with caplog.at_level(logging.INFO, logger="crm"):
+    with caplog.at_level(logging.INFO, logger="carrental_mlops"):
         rows, second = _run(tmp_path)
     assert rows["id"].tolist() == _expected(folder)
     assert f"{FILES - 2} unchanged, 1 added, 1 changed, 1 missing" in caplog.text
     assert {path: path.read_bytes() for path in before} == before and len(_parts(tmp_path)) == len(before) + 1
     assert second.params["data_digest"] != first.params["data_digest"]
     caplog.clear()
-    with caplog.at_level(logging.INFO, logger="crm"):
+    with caplog.at_level(logging.INFO, logger="carrental_mlops"):
         again, third = _run(tmp_path)
     assert again["id"].tolist() == _expected(folder) and "0 added, 0 changed, 0 missing" in caplog.text
     assert third.params["data_digest"] == second.params["data_digest"]
@@ -114,7 +114,7 @@ def test_a_touched_or_moved_file_is_not_read_again(tmp_path: Path, caplog: pytes
     (tmp_path / "a").rename(tmp_path / "b")
     for path in (tmp_path / "b" / "data").iterdir():
         path.touch()
-    with caplog.at_level(logging.INFO, logger="crm"):
+    with caplog.at_level(logging.INFO, logger="carrental_mlops"):
         _, second = _run(tmp_path / "b")
     assert f"{FILES} unchanged" in caplog.text and second.params == first.params | second.params
     assert second.params["data_digest"] == first.params["data_digest"]

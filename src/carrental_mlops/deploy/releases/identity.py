@@ -30,7 +30,7 @@ TRAINED_BY = "crm.trained_by"
 _NAMES = ("user_email", "user_login", "actor")
 """Claims that name a person: GitLab's two, GitHub's."""
 _TIMEOUT_S = 10
-_LOG = logging.getLogger("crm")
+_LOG = logging.getLogger("carrental_mlops")
 
 
 class Person(Frozen):
