@@ -55,10 +55,10 @@ test: setup lint type api ## lint, types, hooks, tests; on 3.12 too, what a vers
 	@touch $@
 
 FAST312 := tests/contract tests/unit/core tests/unit/config tests/unit/data tests/unit/scaffold tests/unit/serving
-test312: setup ## what a Python version can change, on 3.12 where uv finds one; all of it: make test312 FAST312=tests
+test312: setup ## what a Python version can change, the slow tests left out, on 3.12 where uv finds one; all of it: make test312 FAST312=tests
 	@test ! -x "$(PYTHON312)" || $(MAKE) --no-print-directory .venvs/py312/.synced
 	@if test -x "$(PYTHON312)"; then echo "== tests on Python 3.12" && \
-	  PATH="$(CURDIR)/.venvs/py312/bin:$$PATH" $(PY312) -m pytest -q -n 2 --dist loadfile $(FAST312); \
+	  PATH="$(CURDIR)/.venvs/py312/bin:$$PATH" $(PY312) -m pytest -q -n 2 --dist loadfile -m 'not e2e and not slow' $(FAST312); \
 	else echo "no Python 3.12 found: the 3.12 leg is skipped"; fi
 
 e2e: setup ## what takes minutes or real servers

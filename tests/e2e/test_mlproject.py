@@ -14,7 +14,7 @@ import pytest
 from carrental_mlops.data.simulator import FraudSimulation
 from carrental_mlops.scaffold.render import new_repo
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.e2e, pytest.mark.filterwarnings("ignore")]
 CRM = [sys.executable, "-c", "import sys; from carrental_mlops.cli.main import main; sys.exit(main(sys.argv[1:]))"]
 
 

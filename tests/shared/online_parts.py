@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import shutil
 import socket
 import subprocess
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -167,33 +169,20 @@ def answering(data: bytes, login: int = 1) -> Callable[..., Any]:
 @contextmanager
 def listening(handle: Callable[..., Any]) -> Iterator[int]:
     """The port of an asyncio server in a thread."""
-    port, loop, ready = free_port(), asyncio.new_event_loop(), threading.Event()
+    port, started = free_port(), queue.Queue[Callable[[], object]]()
 
     async def run() -> None:
+        ended = asyncio.Event()
         server = await asyncio.start_server(handle, "127.0.0.1", port)
-        ready.set()
-        try:
-            await server.serve_forever()
-        finally:
-            server.close()
+        started.put(partial(asyncio.get_running_loop().call_soon_threadsafe, ended.set))
+        await ended.wait()
+        server.close()
 
-    def body() -> None:
-        try:
-            loop.run_until_complete(run())
-        except asyncio.CancelledError:
-            pass
-        finally:
-            loop.close()
-
-    def end() -> None:
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-
-    thread = threading.Thread(target=body, daemon=True)
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    end = started.get(timeout=10)
     yield port
-    loop.call_soon_threadsafe(end)
+    end()
     thread.join(10)
 
 

@@ -113,7 +113,7 @@ def accepted(contract: type[RowContract], row: dict[str, Any]) -> bool:
     return True
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(contracts, contracts, st.data())
 def test_where_nothing_breaks_every_accepted_row_is_accepted_again(
     old: type[RowContract], new: type[RowContract], data: st.DataObject
@@ -127,7 +127,7 @@ def test_where_nothing_breaks_every_accepted_row_is_accepted_again(
         assert accepted(new, row)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(contracts, st.dictionaries(st.sampled_from(["x", "y"]), st.just((float | None, None))))
 def test_the_same_contract_with_further_optional_fields_never_breaks(
     contract: type[RowContract], more: dict[str, Any]

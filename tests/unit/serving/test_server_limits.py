@@ -275,7 +275,7 @@ _PIECES = st.one_of(
 def test_whatever_comes_the_queue_is_empty_in_the_end_and_no_answer_is_a_5xx(serve: Callable[..., Served]) -> None:
     served = serve(queue=4, keep_alive_s=0.3, head_timeout_s=0.3, body_timeout_s=0.3)
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(st.lists(_PIECES, min_size=1, max_size=6), st.booleans())
     def fuzz(pieces: list[bytes], leaves: bool) -> None:
         if leaves:
