@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from carrental_mlops.cli.fleet_place import PLACE, fleet_at
 from carrental_mlops.cli.lazy import noun
 from carrental_mlops.cli.options import Json
 
@@ -23,7 +24,7 @@ app = noun("Every model repo at once: where it stands, campaigns of upgrades, ch
 
 From = Annotated[
     str | None,
-    typer.Option("--from", metavar="PLACE", help="Folder, file, gitlab:GROUP or github:ORG; default: fleet.yaml."),
+    typer.Option("--fleet", "--from", metavar="PLACE", help=f"{PLACE}; default: fleet.yaml, else this folder."),
 ]
 Url = Annotated[str | None, typer.Option(help="Of a host of your own, for gitlab: and github:.")]
 Topic = Annotated[str | None, typer.Option(help="Only repos that bear it, for gitlab: and github:.")]
@@ -33,7 +34,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 NoCheck = Annotated[bool, typer.Option("--no-check", help="Without crm check, and so without score.")]
 
 
-@app.command(epilog="Example: crm fleet status --from ~/repos --no-check")
+@app.command(epilog="Example: crm fleet status --fleet ~/repos --no-check")
 def status(
     source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
     no_check: NoCheck = False, as_json: Json = False,
@@ -49,7 +50,7 @@ def status(
         _show_status(found)
 
 
-@app.command(epilog="Example: crm fleet page --from gitlab:data-science --out fleet.html")
+@app.command(epilog="Example: crm fleet page --fleet gitlab:data-science --out fleet.html")
 def page(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
     source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
@@ -101,7 +102,7 @@ def upgrade(
     _show_campaign(campaign.run(CampaignState(path, new.version)), path, as_json)
 
 
-@app.command(epilog="Example: crm fleet check --from ~/repos --only 'fraud-*'")
+@app.command(epilog="Example: crm fleet check --fleet ~/repos --only 'fraud-*'")
 def check(
     source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2, as_json: Json = False
 ) -> None:
@@ -154,12 +155,9 @@ def run(
 def _fleet(
     source: str | None, url: str | None, topic: str | None, only: list[str] | None, canary: list[str] | None = None
 ) -> tuple[Fleet, Clones]:
-    from carrental_mlops.fleet.clones import Clones, default_folder
-    from carrental_mlops.fleet.inventory import read_fleet
-
     default = "fleet.yaml" if Path("fleet.yaml").is_file() else "."
-    fleet = read_fleet(source or default, url, topic, canary or ()).only(only or ())
-    return fleet, Clones(default_folder(), fleet.host)
+    fleet, clones = fleet_at(source or default, url, topic, canary or ())
+    return fleet.only(only or ()), clones
 
 
 def _standings(fleet: Fleet, clones: Clones, jobs: int, check: bool) -> list[Standing]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from carrental_mlops.cli.fleet_place import PLACE, folders_at
 from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Json, Repo
 
@@ -20,8 +21,9 @@ app = verb()
 @app.command(epilog="Example: crm hooks train")
 def hooks(
     step: Annotated[str | None, typer.Argument(help="Of this step alone, or of feature_set or service.")] = None,
-    usage: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Count who overrides what in all repos below; nothing is run.")
+    fleet: Annotated[
+        str | None,
+        typer.Option("--fleet", "--usage", metavar="PLACE", help=f"{PLACE}: count who overrides what; nothing is run."),
     ] = None,
     as_json: Json = False,
     repo: Repo = None,
@@ -30,8 +32,8 @@ def hooks(
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.scaffold.step_cards import hook_cards
 
-    if usage is not None:
-        _count(usage, step, as_json)
+    if fleet is not None:
+        _count(fleet, step, as_json)
         return
     cards, own = hook_cards(step), _overrides(repo)
     found = [
@@ -48,13 +50,13 @@ def hooks(
         typer.echo(f"{step} has no hook: its settings in crm.yaml say it all (crm steps show {step})")
 
 
-def _count(fleet: Path, step: str | None, as_json: bool) -> None:
+def _count(fleet: str, step: str | None, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.fleet.package.usage import usage
     from carrental_mlops.scaffold.step_cards import hook_cards
 
     only = {card["class"] for card in hook_cards(step)} if step else None
-    found = usage(fleet)
+    found = usage(folders_at(fleet))
     shown = {hook: uses for hook, uses in found.hooks.items() if only is None or hook.partition(".")[0] in only}
     if as_json:
         show_json(replace(found, hooks=shown).to_json())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from carrental_mlops.cli.fleet_place import FleetPlace, folders_at
 from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Json
 
@@ -19,7 +19,7 @@ def release_notes(
     since: Annotated[
         str | None, typer.Option("--from", help="Default: the version before it in the changelog.")
     ] = None,
-    fleet: Annotated[Path | None, typer.Option(help="Folder that holds the clones of the model repos.")] = None,
+    fleet: FleetPlace = None,
     as_json: Json = False,
 ) -> None:
     """Hooks that differ, ends that are announced, and the repos that a release touches, as Markdown."""
@@ -29,7 +29,7 @@ def release_notes(
     from carrental_mlops.scaffold.versions import material
 
     typer.echo(f"reading {fleet} …" if fleet else "comparing versions …", err=True)
-    made = notes(material(to or __version__), material(since) if since else None, fleet)
+    made = notes(material(to or __version__), material(since) if since else None, folders_at(fleet) if fleet else None)
     if as_json:
         show_json(made.to_json())
     else:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from carrental_mlops.errors import ConfigError, CrmError, PlatformError, shown_url
 from carrental_mlops.files import locked
 from carrental_mlops.fleet.hosting import Host, Project
-from carrental_mlops.fleet.inventory import Member
+from carrental_mlops.fleet.inventory import Fleet, Member
 from carrental_mlops.scaffold.git import Git
 
 TRAILER = "Crm-Fleet"
@@ -54,6 +54,14 @@ class Clones:
             self._remote(git, url, "fetch", "--quiet", "--depth", "1", "--", url, f"refs/heads/{branch}")
             git.out("checkout", "--quiet", "--force", "--detach", "FETCH_HEAD")
         return place
+
+    def folders(self, fleet: Fleet) -> dict[str, Path]:
+        """Every repo's folder by the repo's name.
+
+        Raises:
+            PlatformError: as of `at`.
+        """
+        return {member.name: self.at(member) for member in fleet.members}
 
     def push(self, member: Member, commit: str, branch: str) -> None:
         """Bring `commit` to the remote as `branch`; again is as well as once.

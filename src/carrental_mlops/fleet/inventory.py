@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -15,9 +14,7 @@ from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.errors import ConfigError, nearest, shown_url
 from carrental_mlops.fleet.hosting import Host, Kind, Project, host_of
 from carrental_mlops.scaffold.ownership import RECORD
-
-_DEEPEST = 4
-"""Folders below the one that is named, in which repos are looked for."""
+from carrental_mlops.scaffold.repos import repos_below
 
 
 class HostEntry(Frozen):
@@ -138,11 +135,11 @@ def read_fleet(
         return _of_file(_checked(_yaml(place), str(place)), place.parent, str(place), canary, open_host)
     if not place.is_dir():
         raise ConfigError(
-            f"{source} is no folder and no file", "--from FOLDER, --from fleet.yaml, --from gitlab:GROUP or github:ORG"
+            f"{source} is no folder and no file", "--fleet FOLDER, fleet.yaml, gitlab:GROUP or github:ORG"
         )
-    found = [(path.relative_to(place).as_posix(), path) for path in _repos_below(place)]
+    found = [(path.relative_to(place).as_posix(), path) for path in repos_below(place)]
     if not found:
-        raise ConfigError(f"no repo that crm new made in {source}: no {RECORD}", "--from the folder that holds them")
+        raise ConfigError(f"no repo that crm new made in {source}: no {RECORD}", "--fleet FOLDER that holds them")
     return Fleet(tuple(Member(name if name != "." else path.resolve().name, path.resolve(), None, _fits(name, canary))
                        for name, path in found), None, source)  # fmt: skip
 
@@ -195,16 +192,6 @@ def _checked(given: Any, name: str) -> FleetFile:
         what = "unknown key" if first["type"] == "extra_forbidden" else str(first["msg"]).removeprefix("Value error, ")
         raise ConfigError(f"{name}: {at}{': ' if at else ''}{what}", "it has `host`, `services`, `canary`; "
                           "see docs/how-to/fleet.md") from error  # fmt: skip
-
-
-def _repos_below(place: Path) -> Iterator[Path]:
-    for folder, inner, files in os.walk(place):
-        at = Path(folder)
-        if RECORD in files:
-            yield at
-        deep = len(at.relative_to(place).parts)
-        stop = RECORD in files or deep >= _DEEPEST
-        inner[:] = [] if stop else sorted(name for name in inner if not name.startswith("."))
 
 
 def _fits(name: str, patterns: Sequence[str]) -> bool:

@@ -19,6 +19,7 @@ from carrental_mlops.kpi.history import History
 from carrental_mlops.kpi.ideas import ideas
 from carrental_mlops.kpi.trainings import trainings
 from carrental_mlops.scaffold.ownership import RECORD, read_record
+from carrental_mlops.scaffold.repos import repos_below
 
 _Item = TypeVar("_Item")
 
@@ -69,12 +70,10 @@ def repos_in(folders: Iterable[Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for folder in folders:
         here = folder.resolve()
-        marks = [here / "config" / "crm.yaml"]
-        if not marks[0].is_file():
-            marks = sorted([*here.glob("*/config/crm.yaml"), *here.glob("*/*/config/crm.yaml")])
-        if not marks:
+        below = dict.fromkeys(repos_below(here, "config/crm.yaml", deepest=2, links=True))
+        if not below:
             raise ConfigError(f"{folder} is no model repo and holds none", "name a repo, or a folder of repos")
-        found |= dict.fromkeys(mark.parent.parent for mark in marks)
+        found |= below
     return list(found)
 
 

@@ -103,7 +103,7 @@ UNKNOWN = [
     ("steps", "show", "trian"),
     ("steps", "override", "trian"),
     ("hooks", "trian"),
-    ("hooks", "--usage", "nowhere"),
+    ("hooks", "--fleet", "nowhere"),
     ("release-notes", "--to", "banana"),
     ("release-notes", "--from", "0.1.0", "--fleet", "nowhere"),
     ("pipelines", "show", "cuonting"),

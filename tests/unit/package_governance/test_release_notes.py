@@ -10,6 +10,8 @@ from small_packages import HOOK, fleet_repo, package
 
 from carrental_mlops.cli.main import main
 from carrental_mlops.errors import ConfigError
+from carrental_mlops.fleet.clones import Clones
+from carrental_mlops.fleet.inventory import read_fleet
 from carrental_mlops.fleet.package.release_notes import release_notes
 from carrental_mlops.fleet.package.usage import usage
 from carrental_mlops.scaffold.versions import Material
@@ -36,6 +38,10 @@ def versions(tmp_path: Path) -> dict[str, Material]:
     }
 
 
+def _repos(fleet: Path) -> dict[str, Path]:
+    return Clones(fleet).folders(read_fleet(str(fleet)))
+
+
 @pytest.fixture
 def fleet(tmp_path: Path) -> Path:
     folder = tmp_path / "fleet"
@@ -60,7 +66,7 @@ def test_overrides_are_counted_without_import(fleet: Path, versions: dict[str, M
     (broken / "src" / "pay" / "__init__.py").write_text("raise SystemExit('imported')\n")
     (broken / "src" / "pay" / "other.py").write_text("def broken(:\n")
     fleet_repo(fleet, "lost", "0.0.7", OVERRIDE)
-    found = usage(fleet, _version(versions))
+    found = usage(_repos(fleet), _version(versions))
     assert found.repos_of("TrainStep.sample_weight") == ("ahead", "risk/cards", "risk/wires")
     assert list(found.hooks) == ["TrainStep.sample_weight"] and len(found.repos) == 6
     assert found.hooks["TrainStep.sample_weight"][1].place == "src/pay/steps.py:5"
@@ -69,7 +75,7 @@ def test_overrides_are_counted_without_import(fleet: Path, versions: dict[str, M
 
 
 def test_release_notes_name_the_repos_that_a_release_touches(fleet: Path, versions: dict[str, Material]) -> None:
-    notes = release_notes(versions["0.2.0"], None, fleet, _version(versions))
+    notes = release_notes(versions["0.2.0"], None, _repos(fleet), _version(versions))
     assert (notes.old, notes.new) == ("0.1.0", "0.2.0")
     assert [(c.hook, c.what) for c in notes.changes] == [("TrainStep.sample_weight", "changed")]
     assert notes.fleet is not None and notes.fleet.repos == ("risk/cards", "risk/wires")
@@ -94,24 +100,18 @@ def test_without_an_earlier_version_they_say_what_to_name(versions: dict[str, Ma
         release_notes(versions["0.1.0"], None)
 
 
-def test_a_folder_without_repos_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="holds no repo that crm new made"):
-        usage(tmp_path)
-    with pytest.raises(ConfigError, match="is not a folder"):
-        usage(tmp_path / "nowhere")
-
-
 def test_the_commands_count_and_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     fleet_repo(tmp_path / "fleet", "cards", "0.1.0", "def sample_weight(self, *, rows, target):\n        return None")
-    _crm("hooks", "--usage", str(tmp_path / "fleet"), "train")
+    _crm("hooks", "--fleet", str(tmp_path / "fleet"), "train")
     assert (
         "TrainStep.sample_weight  1 of 1 repo overrides it\n  cards (0.1.0)  src/pay/steps.py:5"
         in capsys.readouterr().out
     )
-    _crm("release-notes", "--from", "0.1.0", "--fleet", str(tmp_path / "fleet"), "--json")
+    (tmp_path / "fleet.yaml").write_text("services: [{path: fleet/cards}]\n")
+    _crm("release-notes", "--from", "0.1.0", "--fleet", str(tmp_path / "fleet.yaml"), "--json")
     told = json.loads(capsys.readouterr().out)
     assert told["hooks"] == [] and told["fleet"]["touched"] == [] and told["fleet"]["current"] == ["cards"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from carrental_mlops.core.deprecated import Change, notice
 from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.fleet.package.package_hooks import HookChange, hook_changes
-from carrental_mlops.fleet.package.usage import Usage, repos_below, usage
+from carrental_mlops.fleet.package.usage import Usage, usage
 from carrental_mlops.scaffold.ownership import read_record
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.changelog import Entry, hook_entries, released, version_key
@@ -23,7 +23,7 @@ class Touched:
     """One override of one repo that the release concerns."""
 
     repo: str
-    """Relative to the fleet's folder."""
+    """Its name in the fleet."""
     version: str
     """That it stands on."""
     verdict: Verdict
@@ -36,7 +36,7 @@ class Touched:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The release held against every repo of a folder."""
+    """The release held against every repo of a fleet."""
 
     usage: Usage
     touched: tuple[Touched, ...]
@@ -61,7 +61,7 @@ class ReleaseNotes:
     deprecations: tuple[str, ...]
     """Hooks that still answer and will go, a sentence each."""
     fleet: Fleet | None
-    """None where no folder of repos was given."""
+    """None where no fleet was given."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -106,7 +106,7 @@ class ReleaseNotes:
 
     def _whom(self) -> list[str]:
         if self.fleet is None:
-            return ["Whom it touches was not asked: crm release-notes --fleet FOLDER", ""]
+            return ["Whom it touches was not asked: crm release-notes --fleet PLACE", ""]
         lines = [f"## Whom it touches: {len(self.fleet.repos)} of {len(self.fleet.usage.repos)} repos", ""]
         for one in self.fleet.touched:
             said = f"`{one.hook}`: {one.otherwise}" if one.hook else one.otherwise
@@ -117,40 +117,43 @@ class ReleaseNotes:
 
 
 def release_notes(
-    new: Material, old: Material | None, fleet: Path | None = None, version: Callable[[str], Material] = material
+    new: Material,
+    old: Material | None,
+    repos: Mapping[str, Path] | None = None,
+    version: Callable[[str], Material] = material,
 ) -> ReleaseNotes:
     """What `new` brings to teams.
 
     Args:
         new: the release.
         old: what it is compared with; None: the version before it in its changelog, else the oldest one of the fleet.
-        fleet: a folder of repos; each one is held against `new` from the version that it stands on.
+        repos: of a fleet, each folder by the repo's name; held against `new` from the version that it stands on.
         version: where a version's sources come from.
 
     Raises:
-        ConfigError: nothing says what to compare with, or the folder holds no repo of ours.
+        ConfigError: nothing says what to compare with, and no repo stands on an earlier version.
         PlatformError: a version cannot be fetched.
     """
-    old = old or version(_before(new, fleet))
+    old = old or version(_before(new, repos or {}))
     return ReleaseNotes(
         old.version,
         new.version,
         tuple(hook_changes(old, new)),
         tuple(hook_entries(new.changelog, old.version, new.version)),
         tuple(_ends(declared(new))),
-        None if fleet is None else _held(fleet, new, version),
+        None if repos is None else _held(repos, new, version),
     )
 
 
-def _before(new: Material, fleet: Path | None) -> str:
+def _before(new: Material, repos: Mapping[str, Path]) -> str:
     earlier = [v for v in released(new.changelog) if version_key(v) < version_key(new.version)]
     if earlier:
         return max(earlier, key=version_key)
-    stands = {read_record(root).version for root in repos_below(fleet)} if fleet else set()
+    stands = {read_record(root).version for root in repos.values()}
     if not stands:
         raise ConfigError(
             f"the changelog of {new.version} names no version before it",
-            "crm release-notes --from VERSION, or --fleet FOLDER with repos of an earlier one",
+            "crm release-notes --from VERSION, or --fleet PLACE with repos of an earlier one",
         )
     return min(stands, key=version_key)
 
@@ -159,12 +162,12 @@ def _ends(changes: tuple[Change, ...]) -> list[str]:
     return [said for change in changes if (said := notice(change.owner, change.hook, (change,)))]
 
 
-def _held(fleet: Path, new: Material, version: Callable[[str], Material]) -> Fleet:
-    counted = usage(fleet, version)
+def _held(repos: Mapping[str, Path], new: Material, version: Callable[[str], Material]) -> Fleet:
+    counted = usage(repos, version)
     touched: list[Touched] = []
     current: list[str] = []
     unread = list(counted.unread)
-    for name, root in zip(counted.repos, repos_below(fleet), strict=True):
+    for name, root in repos.items():
         try:
             stands = read_record(root).version
             if version_key(stands) >= version_key(new.version):

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from carrental_mlops.errors import ConfigError, CrmError
-from carrental_mlops.scaffold.ownership import RECORD, read_record
+from carrental_mlops.errors import CrmError
+from carrental_mlops.scaffold.ownership import read_record
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.repo_overrides import RepoCode
-
-_DEPTH = 4
-"""Folders below the fleet's in which a repo may lie."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +18,7 @@ class Use:
     """One override."""
 
     repo: str
-    """Relative to the fleet's folder."""
+    """Its name in the fleet."""
     version: str
     """That the repo stands on."""
     place: str
@@ -53,35 +49,16 @@ class Usage:
         return {"repos": list(self.repos), "hooks": told, "unread": list(self.unread)}
 
 
-def repos_below(fleet: Path) -> list[Path]:
-    """Every repo that `crm new` made in a folder or at most four folders below, sorted.
-
-    Raises:
-        ConfigError: there is no such folder, or it holds no such repo.
-    """
-    if not fleet.is_dir():
-        raise ConfigError(f"{fleet} is not a folder", "name the folder that holds the clones of the repos")
-    found = sorted(_walk(fleet, _DEPTH))
-    if not found:
-        raise ConfigError(f"{fleet} holds no repo that crm new made: no {RECORD}", "git clone them there")
-    return found
-
-
-def usage(fleet: Path, version: Callable[[str], Material] = material) -> Usage:
-    """Count the overrides of every repo below a folder, each against the version that it stands on.
+def usage(repos: Mapping[str, Path], version: Callable[[str], Material] = material) -> Usage:
+    """Count the overrides of every repo of a fleet, each against the version that it stands on.
 
     Args:
-        fleet: the folder.
+        repos: each repo's folder by its name.
         version: where a version's sources come from.
-
-    Raises:
-        ConfigError: there is no such folder, or it holds no repo of ours.
     """
     found: dict[str, list[Use]] = {}
     unread: list[str] = []
-    repos = repos_below(fleet)
-    for root in repos:
-        name = root.relative_to(fleet).as_posix() if root != fleet else root.name
+    for name, root in repos.items():
         try:
             stands = read_record(root).version
             code = RepoCode(root, version(stands))
@@ -92,15 +69,4 @@ def usage(fleet: Path, version: Callable[[str], Material] = material) -> Usage:
         except CrmError as error:
             unread.append(f"{name}: {error.what}")
     counted = sorted(found.items(), key=lambda item: (-len({use.repo for use in item[1]}), item[0]))
-    names = tuple(r.relative_to(fleet).as_posix() if r != fleet else r.name for r in repos)
-    return Usage({hook: tuple(uses) for hook, uses in counted}, names, tuple(unread))
-
-
-def _walk(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / RECORD).is_file():
-        yield folder
-    elif depth:
-        with os.scandir(folder) as entries:
-            inner = [Path(e.path) for e in entries if e.is_dir(follow_symlinks=False) and not e.name.startswith(".")]
-        for path in inner:
-            yield from _walk(path, depth - 1)
+    return Usage({hook: tuple(uses) for hook, uses in counted}, tuple(repos), tuple(unread))
