@@ -236,7 +236,7 @@ def _apiserver(folder: Path, ports: Mapping[str, int]) -> list[str]:
         f"--service-account-key-file={folder / 'accounts.key'}",
         f"--service-account-signing-key-file={folder / 'accounts.key'}",
         "--shutdown-delay-duration=0s",
-        "--feature-gates=WatchList=false",  # etcd 3.4, Debian's, cannot: controllers and kwok ask again after up to 60 s
+        "--feature-gates=WatchList=false",  # etcd 3.4, as in Debian, cannot: all who ask wait up to 60 s
     ]
 
 
