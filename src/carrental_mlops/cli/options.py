@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def day(text: str) -> date:
+    """The day that an option names, as Typer's `parser`."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter("write 2026-03-01") from None
 
 
 def _instant(text: str) -> float:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carrental_mlops.cli.options import Json, Repo, Sets, Trust
+from carrental_mlops.cli.options import Json, Repo, Sets, Trust, day
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, invoke_without_command=True
 )
-
-
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter("write 2027-06-30") from None
 
 
 @app.callback(epilog="Example: crm upgrade --check && crm upgrade")
@@ -95,7 +88,7 @@ def waive(
     reason: Annotated[str, typer.Option(help="Why the repo keeps its own text, 10 letters at least.")],
     until: Annotated[
         date,
-        typer.Option(parser=_day, metavar="DATE", help="The last day, 180 ahead at most; then it comes back."),
+        typer.Option(parser=day, metavar="DATE", help="The last day, 180 ahead at most; then it comes back."),
     ],
     as_json: Json = False,
     repo: Repo = None,

@@ -133,6 +133,7 @@ UNKNOWN = [
     ("infra", "cost", "--env", "prdo"),
     ("watch", "rules", "--env", "prdo"),
     ("kpi", "show", "nowhere"),
+    ("kpi", "show", "--fleet", "nowhere"),
     ("kpi", "show", "--at", "yesterday"),
     ("kpi", "show", "--at", "2999-01-01"),
     ("kpi", "show", "--roadmap", "nowhere.yaml"),

@@ -214,6 +214,16 @@ def test_one_broken_repo_is_named_and_the_others_are_read(crm, models: Path, tmp
     assert any(alert.startswith("broken: not all could be read") for alert in found["alerts"])
 
 
+def test_a_fleet_file_names_the_repos(crm, models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "damage", tmp_path / "damage")
+    (tmp_path / "damage" / ".crm.json").write_text(
+        '{"template": "damage", "version": "0.1.0", "answers": {}, "files": {}}'
+    )
+    (tmp_path / "fleet.yaml").write_text("services: [{path: damage}]\n")
+    found = json.loads(crm("kpi", "show", "--fleet", str(tmp_path / "fleet.yaml"), "--json"))
+    assert list(found["by_service"]) == ["damage"]
+
+
 def test_a_second_repo_of_one_service_is_told_and_not_counted(crm, models: Path, tmp_path: Path) -> None:
     for group in ("a", "b"):
         shutil.copytree(models / "damage", tmp_path / group / "damage")
