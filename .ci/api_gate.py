@@ -21,7 +21,7 @@ from pathlib import Path
 
 import griffe
 
-from carrental_mlops.fleet.package.package_hooks import hook_changes, overdue, package_hooks
+from carrental_mlops.fleet.package_releases.hook_changes import hook_changes, overdue, package_hooks
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.changelog import about, hook_entries, removed_entries, version_key
 from carrental_mlops.upgrade.declared import declared

@@ -52,7 +52,7 @@ def hooks(
 
 def _count(fleet: str, step: str | None, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json
-    from carrental_mlops.fleet.package.usage import usage
+    from carrental_mlops.fleet.package_releases.usage import usage
     from carrental_mlops.scaffold.step_cards import hook_cards
 
     only = {card["class"] for card in hook_cards(step)} if step else None

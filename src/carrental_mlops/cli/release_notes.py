@@ -25,7 +25,7 @@ def release_notes(
     """Hooks that differ, ends that are announced, and the repos that a release touches, as Markdown."""
     from carrental_mlops import __version__
     from carrental_mlops.cli.terminal import show_json
-    from carrental_mlops.fleet.package.release_notes import release_notes as notes
+    from carrental_mlops.fleet.package_releases.release_notes import release_notes as notes
     from carrental_mlops.scaffold.versions import material
 
     typer.echo(f"reading {fleet} …" if fleet else "comparing versions …", err=True)

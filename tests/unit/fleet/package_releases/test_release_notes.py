@@ -12,8 +12,8 @@ from carrental_mlops.cli.main import main
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.fleet.clones import Clones
 from carrental_mlops.fleet.inventory import read_fleet
-from carrental_mlops.fleet.package.release_notes import release_notes
-from carrental_mlops.fleet.package.usage import usage
+from carrental_mlops.fleet.package_releases.release_notes import release_notes
+from carrental_mlops.fleet.package_releases.usage import usage
 from carrental_mlops.scaffold.versions import Material
 
 OVERRIDE = "def sample_weight(self, *, rows):\n        return [2.0 for _ in rows]"

@@ -10,7 +10,7 @@ import carrental_mlops
 from carrental_mlops import __version__
 from carrental_mlops.core.deprecated import CHANGES, Change, moved_import, removed_hook, renamed_hook
 from carrental_mlops.core.hook import hooks_of
-from carrental_mlops.fleet.package.package_hooks import hook_changes, overdue, package_hooks
+from carrental_mlops.fleet.package_releases.hook_changes import hook_changes, overdue, package_hooks
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declared import declared
 

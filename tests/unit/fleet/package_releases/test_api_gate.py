@@ -12,7 +12,7 @@ from small_packages import HOOK, package
 
 from carrental_mlops.scaffold.versions import Material
 
-_SPEC = importlib.util.spec_from_file_location("api_gate", Path(__file__).parents[3] / ".ci" / "api_gate.py")
+_SPEC = importlib.util.spec_from_file_location("api_gate", Path(__file__).parents[4] / ".ci" / "api_gate.py")
 assert _SPEC and _SPEC.loader
 api_gate = importlib.util.module_from_spec(_SPEC)
 _SPEC.loader.exec_module(api_gate)

@@ -9,8 +9,8 @@ from typing import Any
 
 from carrental_mlops.core.deprecated import Change, notice
 from carrental_mlops.errors import ConfigError, CrmError
-from carrental_mlops.fleet.package.package_hooks import HookChange, hook_changes
-from carrental_mlops.fleet.package.usage import Usage, usage
+from carrental_mlops.fleet.package_releases.hook_changes import HookChange, hook_changes
+from carrental_mlops.fleet.package_releases.usage import Usage, usage
 from carrental_mlops.scaffold.ownership import read_record
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.changelog import Entry, hook_entries, released, version_key
@@ -35,7 +35,7 @@ class Touched:
 
 
 @dataclass(frozen=True)
-class Fleet:
+class Reach:
     """The release held against every repo of a fleet."""
 
     usage: Usage
@@ -60,7 +60,7 @@ class ReleaseNotes:
     """What stands under **Hook** between the two versions."""
     deprecations: tuple[str, ...]
     """Hooks that still answer and will go, a sentence each."""
-    fleet: Fleet | None
+    fleet: Reach | None
     """None where no fleet was given."""
 
     def to_json(self) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _ends(changes: tuple[Change, ...]) -> list[str]:
     return [said for change in changes if (said := notice(change.owner, change.hook, (change,)))]
 
 
-def _held(repos: Mapping[str, Path], new: Material, version: Callable[[str], Material]) -> Fleet:
+def _held(repos: Mapping[str, Path], new: Material, version: Callable[[str], Material]) -> Reach:
     counted = usage(repos, version)
     touched: list[Touched] = []
     current: list[str] = []
@@ -179,4 +179,4 @@ def _held(repos: Mapping[str, Path], new: Material, version: Callable[[str], Mat
         except CrmError as error:
             said = f"{name}: {error.what}"
             unread += [] if said in unread else [said]
-    return Fleet(Usage(counted.hooks, counted.repos, tuple(unread)), tuple(touched), tuple(current))
+    return Reach(Usage(counted.hooks, counted.repos, tuple(unread)), tuple(touched), tuple(current))
