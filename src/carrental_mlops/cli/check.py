@@ -40,6 +40,7 @@ def check(
     from carrental_mlops.errors import ConfigError
     from carrental_mlops.governance.check import check as look
     from carrental_mlops.governance.check import mend
+    from carrental_mlops.governance.mending import shown
 
     if dry_run and not fix:
         raise ConfigError(
@@ -49,9 +50,9 @@ def check(
     chosen = _known(only or [])
     result = look(root, only=chosen, keep=not again, tell=lambda rule: typer.echo(f"  {rule} …", err=True))
     if fix:
-        for finding in result.findings if dry_run else mend(root, result):
-            if finding.fix is not None:
-                typer.echo(f"{'would mend' if dry_run else 'mended'} {finding.code} {finding.path or ''}", err=True)
+        for finding, change in mend(root, result, dry_run=dry_run):
+            typer.echo(f"{'would mend' if dry_run else 'mended'} {finding.code} {change.path}", err=True)
+            typer.echo(shown(change), err=True)
         result = result if dry_run else look(root, only=chosen)
     _write(result, sarif, code_quality)
     show_json(result.to_json()) if as_json else _show(result)

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from carrental_mlops import __version__
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.files import whole_file
-from carrental_mlops.governance.finding import Finding, Severity
+from carrental_mlops.governance.finding import Change, Finding, Severity
 from carrental_mlops.governance.rule import Rule
 from carrental_mlops.governance.view import RepoView
 
@@ -66,9 +66,9 @@ def _finding(rule: Rule, view: RepoView, told: dict[str, Any]) -> Finding:
     return replace(found, fix=partial(_again, rule, view, found)) if told["fixable"] else found
 
 
-def _again(rule: Rule, view: RepoView, wanted: Finding, root: Path) -> None:
-    """Mend what was kept: its rule is asked again, for the mend itself cannot be kept."""
-    found: Sequence[Finding] = list(rule.find(RepoView(root, view.today)))
-    for finding in found:
+def _again(rule: Rule, view: RepoView, wanted: Finding, root: Path) -> Change:
+    """The mend of what was kept: its rule is asked again, for the mend itself cannot be kept."""
+    for finding in rule.find(RepoView(root, view.today)):
         if finding == wanted and finding.fix is not None:
-            finding.fix(root)
+            return finding.fix(root)
+    raise PlatformError(f"{wanted.code} is found no more", "crm check --again", retryable=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops import __version__
-from carrental_mlops.governance import cache
-from carrental_mlops.governance.finding import Finding, Severity
+from carrental_mlops.governance import cache, mending
+from carrental_mlops.governance.finding import Change, Finding, Severity
 from carrental_mlops.governance.rule import Rule
 from carrental_mlops.governance.score import raises, score
 from carrental_mlops.governance.tiers import blocks
@@ -118,13 +118,19 @@ def check(
     )
 
 
-def mend(root: Path, result: CheckResult) -> tuple[Finding, ...]:
-    """Apply the mends that are safe by machine; the findings whose mends were applied."""
+def mend(root: Path, result: CheckResult, *, dry_run: bool = False) -> tuple[tuple[Finding, Change], ...]:
+    """Apply the mends that are safe by machine, in a dry run only work them out; each with what it changes.
+
+    Raises:
+        PlatformError: a file cannot be written; it is as it was, the mends before it stand.
+    """
     done = []
     for finding in result.findings:
         if finding.fix is not None:
-            finding.fix(root.resolve())
-            done.append(finding)
+            change = finding.fix(root.resolve())
+            if not dry_run:
+                mending.apply(root.resolve(), change)
+            done.append((finding, change))
     return tuple(done)
 
 

@@ -18,6 +18,23 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
+class Change:
+    """What a mend makes of one file."""
+
+    path: str
+    """Relative to the repo, with `/`."""
+    before: bytes | None
+    """None where there is no such file."""
+    after: bytes
+    executable: bool | None = None
+    """Whether it may be run; None: as it is."""
+
+
+Mend = Callable[[Path], Change]
+"""Of the repo at a root, the change that mends it; writes nothing."""
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing that is not as it should be."""
 
@@ -32,8 +49,8 @@ class Finding:
     """Relative to the repo, with `/`; None where it is about the repo as a whole."""
     line: int | None = None
     """From 1."""
-    fix: Callable[[Path], None] | None = field(default=None, compare=False, repr=False)
-    """Mends it in the repo whose root it is given; None where that is not safe by machine."""
+    fix: Mend | None = field(default=None, compare=False, repr=False)
+    """The mend, which `governance/mending.py` applies; None where that is not safe by machine."""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `fixable` says whether `--fix` would mend it."""

@@ -25,7 +25,8 @@ def page(code: Code) -> str:
     return (
         f"# {code.number}: {code.title}\n\n"
         f"{code.severity.capitalize()} · {FAMILIES[family_of(code.number)].title} · {held}\n\n"
-        f"**Otherwise:** {code.why}\n\n**Mend:** {code.mend}\n"
+        f"**Otherwise:** {code.why}\n\n**Mend:** {code.mend}\n\n"
+        f"**`crm check --fix`** {code.fixes or 'does not mend it: a person decides.'}\n"
     )
 
 
@@ -34,9 +35,12 @@ def index() -> str:
     parts = ["# Findings of crm check\n\n[Check a repo](../../how-to/check.md) says what to do with them.\n"]
     for digit, family in FAMILIES.items():
         rows = [
-            f"| [{c.number}]({c.number}.md) | {c.severity} | {c.title} |" for c in CODES if family_of(c.number) == digit
+            f"| [{c.number}]({c.number}.md) | {c.severity} | {c.title} | {'yes' if c.fixes else ''} |"
+            for c in CODES
+            if family_of(c.number) == digit
         ]
-        parts.append(f"\n## {family.title}\n\n| code | severity | found |\n|---|---|---|\n" + "\n".join(rows) + "\n")
+        head = f"\n## {family.title}\n\n| code | severity | found | `--fix` |\n|---|---|---|---|\n"
+        parts.append(head + "\n".join(rows) + "\n")
     return "".join(parts)
 
 

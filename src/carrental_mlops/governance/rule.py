@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
-from carrental_mlops.governance.finding import Finding, Severity
+from carrental_mlops.governance.finding import Finding, Mend, Severity
 from carrental_mlops.governance.view import RepoView
 
 
@@ -24,6 +23,8 @@ class Code:
     """What goes wrong otherwise."""
     mend: str
     """What to do, for the page; a finding says it for its own case."""
+    fixes: str = ""
+    """What `crm check --fix` does, and where; empty where a person has to decide."""
     passing: bool = False
     """Whether another try may find otherwise with nothing of the repo changed: such findings are not kept."""
 
@@ -33,7 +34,7 @@ class Code:
         mend: str,
         path: str | None = None,
         line: int | None = None,
-        fix: Callable[[Path], None] | None = None,
+        fix: Mend | None = None,
         severity: Severity | None = None,
     ) -> Finding:
         """A finding of this kind; the arguments are those of `Finding`."""

@@ -102,9 +102,14 @@ class RepoView:
 
     def git(self, *arguments: str) -> str | None:
         """What git says; None where there is no git, no repository, or it says no."""
+        told = self.git_bytes(*arguments)
+        return None if told is None else told.decode("utf-8", errors="replace")
+
+    def git_bytes(self, *arguments: str) -> bytes | None:
+        """The same, as it stands."""
         try:
             command = ["git", "-C", str(self.root), *arguments]
             done = subprocess.run(command, capture_output=True, timeout=30, check=False)  # noqa: S603 - our own words
         except (OSError, subprocess.TimeoutExpired):
             return None
-        return done.stdout.decode("utf-8", errors="replace") if done.returncode == 0 else None
+        return done.stdout if done.returncode == 0 else None

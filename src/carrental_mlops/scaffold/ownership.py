@@ -51,9 +51,13 @@ def record(
     answers: Mapping[str, str],
     package: TemplatePackage | None = None,
 ) -> bytes:
-    """The text of `.crm.json`: what the repo was made from, and each file's owner and SHA-256 as rendered."""
+    """The text of `.crm.json`: what the repo was made from, and each file's owner and SHA-256 as rendered, and whether it may be run."""
     told = {
-        path: {"owner": owner_of(path, file.content), "sha256": hashlib.sha256(file.content).hexdigest()}
+        path: {
+            "owner": owner_of(path, file.content),
+            "sha256": hashlib.sha256(file.content).hexdigest(),
+            **({"executable": True} if file.executable else {}),
+        }
         for path, file in files.items()
     }
     whole: dict[str, object] = {"template": template, "version": version, "answers": dict(answers), "files": told}

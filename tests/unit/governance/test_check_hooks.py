@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from carrental_mlops.errors import PlatformError
-from carrental_mlops.governance import apart
+from carrental_mlops.governance.apart import process
 from carrental_mlops.governance.check import check
 from carrental_mlops.governance.finding import Finding
 
@@ -108,6 +108,6 @@ def test_a_process_that_dies_is_a_finding_that_is_not_kept(repo: Path) -> None:
 
 
 def test_an_answer_that_takes_too_long_is_said(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(apart, "_LONGEST_S", 0.01)
+    monkeypatch.setattr(process, "_LONGEST_S", 0.01)
     with pytest.raises(PlatformError, match="longer than"):
-        apart.ask("hooks", repo)
+        process.ask("hooks", repo)

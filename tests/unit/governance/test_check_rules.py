@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from rendered_repos import config_of
 from carrental_mlops.governance.check import check, mend
 from carrental_mlops.governance.finding import Finding, Severity
 from carrental_mlops.governance.ledger import Declined, write_ledger
-from carrental_mlops.governance.rules import RULES
+from carrental_mlops.governance.rules import CODES, RULES
 from carrental_mlops.governance.rules.deployment import against_policy, rendered
 from carrental_mlops.governance.waivers import CODES as OF_WAIVERS
 
@@ -77,6 +76,11 @@ BREAKS: dict[str, tuple[Callable[[Path], object], str | None, str]] = {
     "CRM204": (ledger, "Makefile", "was declined, without a reason"),
     "CRM205": (lambda r: ledger(r, reason="our own", by="Jo Doe", until="2026-01-01"), "Makefile", "until 2026-01-01"),
     "CRM206": (lambda r: (r / ".crm-ledger.json").write_text("{"), ".crm-ledger.json", "Expecting"),
+    "CRM207": (
+        lambda r: edit(r, ".crm.json", '"Makefile": {', '"Makefile": {"executable": true,'),
+        "Makefile",
+        "not executable",
+    ),
     "CRM401": (team_view, VIEWS, "s3://crm/customers/"),
     "CRM402": (
         lambda r: edit(r, f"{CODE}/features.py", "    request = (", '    stored = ("customers:age",)\n    request = ('),
@@ -141,6 +145,7 @@ def test_a_broken_rule_is_found_with_its_place(code: str, repo: Path) -> None:
     found = [f for f in check(repo, only=[code]).findings if f.code == code]
     assert found, code
     assert found[0].path == path and words in found[0].what and found[0].mend
+    assert found[0].fix is None or next(one for one in CODES if one.number == code).fixes
 
 
 def test_a_new_repo_has_no_blocking_finding_and_full_marks_but_for_its_model(repo: Path) -> None:
@@ -190,14 +195,15 @@ def test_a_managed_file_that_is_gone_is_brought_back_as_the_template_made_it(rep
     before = (repo / "Makefile").read_bytes()
     (repo / "Makefile").unlink()
     result = check(repo, only=["CRM2"])
-    assert [f.code for f in mend(repo, result)] == ["CRM202"]
+    assert [f.code for f, _ in mend(repo, result)] == ["CRM202"]
     assert (repo / "Makefile").read_bytes() == before
     assert check(repo, only=["CRM2"]).findings == ()
 
 
-def test_a_managed_file_that_git_never_had_is_not_made_up(repo: Path) -> None:
+def test_a_managed_file_that_neither_git_nor_the_template_has_is_not_made_up(repo: Path) -> None:
+    sha256 = json.loads((repo / ".crm.json").read_text())["files"]["Makefile"]["sha256"]
+    edit(repo, ".crm.json", sha256, "0" * 64)
     (repo / "Makefile").unlink()
-    subprocess.run(["rm", "-rf", str(repo / ".git")], check=True)
     (one,) = check(repo, only=["CRM202"]).findings
     assert one.fix is None and one.mend == "crm upgrade"
 

@@ -10,6 +10,7 @@ from carrental_mlops.errors import CrmError
 from carrental_mlops.governance import licences, osv
 from carrental_mlops.governance.finding import Finding, Severity
 from carrental_mlops.governance.locks import SHIPPED, Pin, locks, loose, pins
+from carrental_mlops.governance.mending import from_head
 from carrental_mlops.governance.rule import Code, Rule
 from carrental_mlops.governance.view import RepoView
 
@@ -22,6 +23,7 @@ NO_LOCK = Code(
     "CRM611", Severity.ERROR, "there is no lock of what serves",
     "No two builds hold the same code, and nobody can say which vulnerabilities are in it.",
     "`git checkout -- requirements/`, or `crm upgrade`, which writes it.",
+    fixes="brings back what the last commit has, where the file is gone or empty and no merge is going on.",
 )  # fmt: skip
 VULNERABLE = Code(
     "CRM620", Severity.ERROR, "a locked package has a known vulnerability",
@@ -55,12 +57,11 @@ _HOLDS = datetime.timedelta(days=14)
 
 def _lock(view: RepoView) -> Iterator[Finding]:
     there = locks(view)
-    if SHIPPED[0] not in there:
-        yield NO_LOCK.found(f"{SHIPPED[0]} is not there", "git checkout -- requirements/, or: crm upgrade", SHIPPED[0])
-    elif not any(pin.path == SHIPPED[0] for pin in pins(view)):
-        yield NO_LOCK.found(
-            f"{SHIPPED[0]} pins no package", "git checkout -- requirements/, or: crm upgrade", SHIPPED[0]
-        )
+    serving, mend = SHIPPED[0], "git checkout -- requirements/, or: crm upgrade"
+    if serving not in there or not any(pin.path == serving for pin in pins(view)):
+        what = "pins no package" if serving in there else "is not there"
+        fix = from_head(view, serving, lambda raw: b"--hash=sha256:" in raw)
+        yield NO_LOCK.found(f"{serving} {what}", mend, serving, fix=fix)
     for one in loose(view):
         yield LOOSE.found(f"{one.said} is not pinned to a version with a hash", "lock again with hashes",
                           one.path, one.line)  # fmt: skip
