@@ -15,11 +15,17 @@ from typing import Any
 import pytest
 import yaml
 from aws_emulated import ACCOUNT, client, emulated_aws, repo_for, terraform_or_skip
+from batch_jobs import BATCH
+from releases import release
 from token_subjects import ISSUER, github_token, gitlab_token, jobs, takes
 
+from carrental_mlops.config import load, repo_config
 from carrental_mlops.deploy.infra.subjects import GITLAB_COMPONENTS, subjects_of
+from carrental_mlops.deploy.manifests.render import render
 
 pytestmark = pytest.mark.e2e
+NAME = "fraud-payments"
+CI_ROLES = ("reader", "trainer", "approver", "deployer")
 
 
 @pytest.fixture
@@ -43,6 +49,7 @@ def _command(root: Path, *words: str) -> list[str]:
 
 def test_apply_then_no_changes_then_destroy(tmp_path: Path, aws: dict[str, str]) -> None:
     root = repo_for(aws, tmp_path)
+    _with_batch_job(root)
     planned, _ = _crm(root, aws, "plan", "--json")
     assert planned["refused"] == [] and {c["action"] for c in planned["changes"]} == {"create"}
 
@@ -52,7 +59,8 @@ def test_apply_then_no_changes_then_destroy(tmp_path: Path, aws: dict[str, str])
     applied, _ = _crm(root, aws, "apply", "--digest", planned["digest"][:12], "--json")
     assert applied["digest"] == planned["digest"]
     roles = {role["RoleName"] for role in client(aws, "iam").list_roles()["Roles"]}
-    assert roles == {f"fraud-payments-staging-{r}" for r in ("pod", "reader", "trainer", "approver", "deployer")}
+    assert roles == {f"fraud-payments-staging-{r}" for r in ("pod", "batch", *CI_ROLES)}
+    _hold_batch_role(root, client(aws, "iam"))
     state = client(aws, "s3").list_objects_v2(Bucket="carrental-staging-terraform-state")["Contents"]
     assert [one["Key"] for one in state] == ["fraud-payments/staging.tfstate"]  # and no lock beside it
 
@@ -127,6 +135,42 @@ def test_the_jobs_of_each_ci_take_their_roles_by_the_policies_that_are_planned(
         told = gitlab_token(environment, components=GITLAB_COMPONENTS) if ci == "gitlab" else github_token(environment)
         may = {one for one in policies if takes(told, policies[one])}
         assert role in may and ("approver" in may) is (name == "approve"), (name, may)
+
+
+def _with_batch_job(root: Path) -> None:
+    """The repo in staging has a batch job that reads and writes S3."""
+    overlay = root / "config" / "staging.yaml"
+    given = yaml.safe_load(overlay.read_text())
+    steps = {"ingest": {"source": "s3://carrental-staging-rows/fraud/"},
+             "predict": {"output": "s3://carrental-staging-answers/fraud/{run_id}.parquet"}}  # fmt: skip
+    given |= {"steps": steps, "mlflow": {"tracking_uri": "https://mlflow.example.com"}}
+    given["deploy"]["batch"] = BATCH
+    overlay.write_text(yaml.safe_dump(given))
+
+
+def _hold_batch_role(root: Path, iam: Any) -> None:
+    """What AWS has is the role that the chart's account names, taken by that account, and its objects alone."""
+    config = repo_config(load(root, "staging"))
+    made = render(config, "staging", release("staging-1", "1")).objects
+    (account,) = [one for one in made if (one["kind"], one["metadata"]["name"]) == ("ServiceAccount", f"{NAME}-batch")]
+    arn = account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"]
+    role = iam.get_role(RoleName=f"{NAME}-staging-batch")["Role"]
+    assert role["Arn"] == arn
+    (trust,) = role["AssumeRolePolicyDocument"]["Statement"]
+    told = trust["Condition"]["StringEquals"].items()
+    assert {value for key, value in told if key.endswith(":sub")} == {
+        f"system:serviceaccount:{account['metadata']['namespace']}:{NAME}-batch"
+    }
+    (policy,) = iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+    document = iam.get_role_policy(RoleName=role["RoleName"], PolicyName=policy)["PolicyDocument"]
+    allowed = {(action, at) for one in document["Statement"] for action in one["Action"] for at in one["Resource"]}
+    assert {at for action, at in allowed if action == "s3:PutObject"} == {
+        "arn:aws:s3:::carrental-staging-answers/fraud/*.parquet"
+    }
+    assert {at for action, at in allowed if action == "s3:GetObject"} == {
+        "arn:aws:s3:::carrental-staging-rows/fraud/*",
+        f"arn:aws:s3:::carrental-{NAME}-staging-artefacts/models/*",
+    }
 
 
 def _until(met: Any, process: subprocess.Popen[bytes] | None) -> None:

@@ -19,7 +19,7 @@ from carrental_mlops.assets import asset_dir
 pytestmark = pytest.mark.e2e
 
 TERRAFORM = asset_dir("terraform")
-FOLDERS = {"modules/place": 6, "modules/bucket": 1, "modules/database": 2, "modules/model-service": 11,
+FOLDERS = {"modules/place": 6, "modules/bucket": 1, "modules/database": 2, "modules/model-service": 15,
            "modules/platform": 6, "examples/environment": 1}  # fmt: skip
 """Folder to how many runs its tests hold, each for every `.tfvars` that lies there."""
 

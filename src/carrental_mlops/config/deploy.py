@@ -160,7 +160,7 @@ class Aws(Frozen):
     region: Literal["eu-central-1", "eu-north-1", "eu-south-1", "eu-south-2", "eu-west-1", "eu-west-3"] = "eu-central-1"
     account: str | None = Field(default=None, pattern=r"^[0-9]{12}$")
     role_arn: str | None = Field(default=None, pattern=r"^arn:aws:iam::[0-9]{12}:role/.+$")
-    """Of the pod (IRSA); the Terraform module's output."""
+    """Of the pod (IRSA); unset: the role `pod` that `crm infra apply` makes, where the overlay has what it needs."""
 
 
 class Sized(Frozen):
@@ -210,7 +210,7 @@ class Batch(Frozen):
     input_claim: Name | None = None
     """A PersistentVolumeClaim with files to score, mounted read-only at /app/inputs."""
     role_arn: str | None = Field(default=None, pattern=r"^arn:aws:iam::[0-9]{12}:role/.+$")
-    """Of the job's pods (IRSA), which read rows and write answers; the role of the service need not."""
+    """Of the job's pods (IRSA), to read rows and write answers; unset: the role `batch` that `crm infra` makes."""
 
     @field_validator("schedule")
     @classmethod

@@ -48,6 +48,10 @@ class Infra(Frozen):
     ci_audience: str = "sts.amazonaws.com"
     """Audience of the CI's tokens."""
     ci_subjects: Subjects = Subjects()
+    batch_key_arns: tuple[
+        Annotated[str, Field(pattern=r"^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9a-zA-Z-]+$")], ...
+    ] = ()
+    """KMS keys of the buckets that the batch job reads rows from and writes answers to."""
     permissions_boundary: str | None = None
     """ARN of the policy that bounds every role, where the account has one."""
     secrets: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ resource "aws_kms_key" "this" {
   enable_key_rotation     = true
   deletion_window_in_days = 30
   tags                    = local.tags
-  depends_on              = [aws_iam_role.pod, aws_iam_role.ci]
+  depends_on              = [aws_iam_role.pod, aws_iam_role.batch, aws_iam_role.ci]
 
   policy = jsonencode({
     Version = "2012-10-17"
@@ -19,7 +19,7 @@ resource "aws_kms_key" "this" {
       {
         Sid       = "Readers"
         Effect    = "Allow"
-        Principal = { AWS = [local.role_arn["pod"], local.role_arn["reader"]] }
+        Principal = { AWS = concat([local.role_arn["pod"], local.role_arn["reader"]], [for role in keys(local.batch) : local.role_arn[role]]) }
         Action    = ["kms:Decrypt", "kms:DescribeKey"]
         Resource  = "*"
         Condition = { StringEquals = { "kms:ViaService" = ["s3.${local.place.region}.amazonaws.com", "secretsmanager.${local.place.region}.amazonaws.com"] } }

@@ -17,7 +17,7 @@ locals {
   repository    = "arn:aws:ecr:${local.place.region}:${local.place.account}:repository/${local.name}"
   log_group     = "/crm/${local.place.env}/${var.service.name}"
   log_group_arn = "arn:aws:logs:${local.place.region}:${local.place.account}:log-group:${local.log_group}"
-  role_arn      = { for role in concat(keys(local.role_statements), ["pod"]) : role => "arn:aws:iam::${local.place.account}:role/${local.name}-${role}" }
+  role_arn      = { for role in concat(keys(local.role_statements), ["pod", "batch"]) : role => "arn:aws:iam::${local.place.account}:role/${local.name}-${role}" }
 
   tags = merge(local.place.tags, { tier = tostring(var.service.tier) })
 }

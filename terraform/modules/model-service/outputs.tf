@@ -1,6 +1,6 @@
 output "role_arns" {
-  description = "Role to ARN: `pod` goes to deploy.aws.role_arn, the others to the CI's jobs."
-  value       = merge({ pod = aws_iam_role.pod.arn }, { for name, role in aws_iam_role.ci : name => role.arn })
+  description = "Role to ARN: `pod` and `batch` go to service accounts of the chart, the others to the CI's jobs."
+  value       = merge({ pod = aws_iam_role.pod.arn }, { for name, role in aws_iam_role.batch : name => role.arn }, { for name, role in aws_iam_role.ci : name => role.arn })
 }
 
 output "image" {

@@ -19,6 +19,36 @@ locals {
     { Sid = "FindCluster", Effect = "Allow", Action = ["eks:DescribeCluster"], Resource = ["arn:aws:eks:${local.place.region}:${local.place.account}:cluster/${local.place.cluster_name}"] },
   ]
 
+  # What pods read, whichever of the two roles they have.
+  pod_reads = concat(
+    [
+      { Sid = "ListModels", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arn], Condition = { StringLike = { "s3:prefix" = ["models/*"] } } },
+      { Sid = "ReadModels", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arn}/models/*"] },
+    ],
+    length(var.service.secrets) == 0 ? [] : [{
+      Sid      = "ReadSecrets"
+      Effect   = "Allow"
+      Action   = ["secretsmanager:GetSecretValue"]
+      Resource = [for name in var.service.secrets : "arn:aws:secretsmanager:${local.place.region}:${local.place.account}:secret:${local.place.env}/${var.service.name}/${name}-??????"]
+    }],
+  )
+
+  # Each role of pods is taken by the tokens of one service account, which the chart makes.
+  pod_trust = { for role, account in { pod = coalesce(var.service.service_account, var.service.name), batch = "${var.service.name}-batch" } : role => jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRoleWithWebIdentity"
+      Principal = { Federated = local.place.cluster_oidc_provider_arn }
+      Condition = {
+        StringEquals = {
+          "${local.place.cluster_issuer}:aud" = "sts.amazonaws.com"
+          "${local.place.cluster_issuer}:sub" = "system:serviceaccount:${var.service.namespace}:${account}"
+        }
+      }
+    }]
+  }) }
+
   role_statements = {
     reader = concat(local.read, local.images, [
       {
@@ -52,42 +82,13 @@ resource "aws_iam_role" "pod" {
   permissions_boundary = local.place.permissions_boundary
   max_session_duration = 3600
   tags                 = local.tags
-
-  assume_role_policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = [{
-      Effect    = "Allow"
-      Action    = "sts:AssumeRoleWithWebIdentity"
-      Principal = { Federated = local.place.cluster_oidc_provider_arn }
-      Condition = {
-        StringEquals = {
-          "${local.place.cluster_issuer}:aud" = "sts.amazonaws.com"
-          "${local.place.cluster_issuer}:sub" = "system:serviceaccount:${var.service.namespace}:${coalesce(var.service.service_account, var.service.name)}"
-        }
-      }
-    }]
-  })
+  assume_role_policy   = local.pod_trust.pod
 }
 
 resource "aws_iam_role_policy" "pod" {
-  name = "own-artefacts-and-secrets"
-  role = aws_iam_role.pod.id
-
-  policy = jsonencode({
-    Version = "2012-10-17"
-    Statement = concat(
-      [
-        { Sid = "ListModels", Effect = "Allow", Action = ["s3:ListBucket"], Resource = [local.bucket_arn], Condition = { StringLike = { "s3:prefix" = ["models/*"] } } },
-        { Sid = "ReadModels", Effect = "Allow", Action = ["s3:GetObject"], Resource = ["${local.bucket_arn}/models/*"] },
-      ],
-      length(var.service.secrets) == 0 ? [] : [{
-        Sid      = "ReadSecrets"
-        Effect   = "Allow"
-        Action   = ["secretsmanager:GetSecretValue"]
-        Resource = [for name in var.service.secrets : "arn:aws:secretsmanager:${local.place.region}:${local.place.account}:secret:${local.place.env}/${var.service.name}/${name}-??????"]
-      }],
-    )
-  })
+  name   = "own-artefacts-and-secrets"
+  role   = aws_iam_role.pod.id
+  policy = jsonencode({ Version = "2012-10-17", Statement = local.pod_reads })
 }
 
 # The CI's roles. The token's `sub` says which job of which project asks; no long-lived key exists.

@@ -26,6 +26,12 @@ variable "service" {
     minimum_pods         = number      # fewer running pods raise the alarm
     errors_per_5_minutes = optional(number, 10)
     log_retention_days   = optional(number, 365) # logs hold no value of any request
+
+    batch = optional(object({              # the batch job beside the service; null: none
+      reads    = set(string)               # s3://bucket/key, or s3://bucket/prefix* : rows
+      writes   = set(string)               # s3://bucket/prefix/* : answers, in another bucket than the artefacts
+      key_arns = optional(set(string), []) # KMS keys of those buckets
+    }))
   })
   description = "One service, as crm.yaml and the environment's overlay say; `crm infra` fills it."
 
@@ -77,5 +83,20 @@ variable "service" {
   validation {
     condition     = contains([365, 400, 545, 731, 1096], var.service.log_retention_days)
     error_message = "service.log_retention_days: 365, 400, 545, 731 or 1096."
+  }
+
+  validation {
+    condition     = alltrue([for url in try(var.service.batch.reads, []) : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?]*[*]?$", url))])
+    error_message = "service.batch.reads: s3://bucket/key, or s3://bucket/prefix* with its one * at the end."
+  }
+
+  validation {
+    condition     = alltrue([for url in try(var.service.batch.writes, []) : can(regex("^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[^*?]+/[^/?]*$", url))])
+    error_message = "service.batch.writes: s3://bucket/folder/*; a whole bucket is no prefix."
+  }
+
+  validation {
+    condition     = alltrue([for arn in try(var.service.batch.key_arns, []) : can(regex("^arn:aws:kms:[a-z0-9-]+:[0-9]{12}:key/[0-9a-zA-Z-]+$", arn))])
+    error_message = "service.batch.key_arns: arn:aws:kms:<region>:<account>:key/<id>, each a whole one."
   }
 }

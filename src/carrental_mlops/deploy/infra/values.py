@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from carrental_mlops.config import RepoConfig
+from carrental_mlops.deploy.infra.batch_access import batch_access
 from carrental_mlops.errors import ConfigError
 
 _NEEDED = ("state_bucket", "access_log_bucket", "bucket_prefix", "cluster", "cluster_oidc_provider_arn",
@@ -42,6 +43,7 @@ def variables_of(config: RepoConfig, env: str) -> dict[str, Any]:
         "alarm_emails": list(infra.alarm_emails) or ([config.owner] if "@" in config.owner else []),
         "monthly_budget_usd": infra.monthly_budget_usd,
         "minimum_pods": deploy.autoscale.minimum,
+        "batch": batch_access(config),
     }
 
 

@@ -11,10 +11,11 @@ from carrental_mlops.config.deploy import Batch
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.manifests.network import Egress, batch_egress_of
+from carrental_mlops.deploy.manifests.pod_roles import role_arn_of
 from carrental_mlops.errors import ConfigError
 
 _DEADLINE_S = 4 * 3600
-_ANSWERS = {"batch_inference": "predict", "large_batch": "predict_file"}
+ANSWERS = {"batch_inference": "predict", "large_batch": "predict_file"}
 """Our pipelines that answer, and their step that writes the answers."""
 
 
@@ -38,6 +39,7 @@ def batch_of(config: RepoConfig, env: str) -> BatchValues | None:
         return None
     if env != config.local:
         _hold_outside(config, job, env)
+    job = job.model_copy(update={"role_arn": role_arn_of(config, env, "batch")})
     return BatchValues(job=job, deadline_s=batch_deadline_s(config), egress=batch_egress_of(config))
 
 
@@ -66,7 +68,7 @@ def _hold_outside(config: RepoConfig, job: Batch, env: str) -> None:
             "crm config set mlflow.tracking_uri=https://…",
         )
     name = job.pipelines[-1]
-    if (slot := _ANSWERS.get(name)) is None:
+    if (slot := ANSWERS.get(name)) is None:
         return
     own = config.pipelines[name].steps if name in config.pipelines else {}
     given: dict[str, Any] = {**config.steps.get(slot, {}), **own.get(slot, {})}

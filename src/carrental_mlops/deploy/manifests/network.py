@@ -9,6 +9,7 @@ from pydantic import Field
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.config.frozen import Frozen
+from carrental_mlops.deploy.manifests.pod_roles import made_by_infra
 
 _PORTS = {"http": 80, "https": 443, "redis": 6379, "rediss": 6379, "kafka": 9092}
 _OF_ROWS = {**_PORTS, "s3": 443, "postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306}
@@ -63,7 +64,7 @@ def _urls(config: RepoConfig) -> Iterator[tuple[str, str]]:
         yield "traces", serving.traces.endpoint
     if serving.auth.kind == "oidc" and (issuer := serving.auth.jwks_url or serving.auth.issuer):
         yield "keys of the issuer", issuer
-    if deploy.aws.role_arn:
+    if deploy.aws.role_arn or made_by_infra(config):
         yield "AWS", _sts(config)
 
 
@@ -77,7 +78,7 @@ def _batch_urls(config: RepoConfig) -> Iterator[tuple[str, str]]:
         for value in values.values():
             if isinstance(value, str) and value.partition("://")[0].partition("+")[0] in _OF_ROWS:
                 yield f"step {slot}", value
-    if config.deploy.batch and config.deploy.batch.role_arn:
+    if config.deploy.batch and (config.deploy.batch.role_arn or made_by_infra(config)):
         yield "AWS", _sts(config)
 
 

@@ -19,6 +19,7 @@ from carrental_mlops.deploy.manifests.batch import BatchValues, batch_of
 from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW, TrackName
 from carrental_mlops.deploy.manifests.network import REDIS_SECRET, Egress, egress_of
 from carrental_mlops.deploy.manifests.node_values import NodeValues, nodes_of
+from carrental_mlops.deploy.manifests.pod_roles import role_arn_of
 from carrental_mlops.deploy.manifests.shapes import Unit, check_supported, graph_of
 from carrental_mlops.deploy.observe.dashboard import dashboard_of
 from carrental_mlops.deploy.observe.rules import rules_of
@@ -149,7 +150,7 @@ def values_of(
         route=deploy.route,
         secrets=deploy.secrets,
         redis_url_file=REDIS_SECRET in deploy.secrets.names,
-        role_arn=deploy.aws.role_arn,
+        role_arn=role_arn_of(config, env, "pod"),
         priority_class=deploy.priority_class,
         audit=_audit(config),
         network=_network(config),

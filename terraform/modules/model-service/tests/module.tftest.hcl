@@ -89,6 +89,78 @@ run "pods_take_their_role_by_their_own_service_account_alone" {
   }
 }
 
+run "without_a_batch_job_it_has_no_role" {
+  assert {
+    condition     = length(aws_iam_role.batch) == 0 && length(aws_iam_role_policy.batch) == 0 && !strcontains(aws_kms_key.this.policy, "-batch")
+    error_message = "A role that nobody takes is there."
+  }
+}
+
+run "the_batch_job_reads_its_rows_and_writes_its_answers_and_no_more" {
+  variables {
+    service = merge(var.service, { batch = {
+      reads    = ["s3://rows/fraud/*", "s3://rows/day.parquet", "s3://other-rows/*"]
+      writes   = ["s3://answers/fraud/*.parquet"]
+      key_arns = ["arn:aws:kms:eu-central-1:111122223333:key/of-the-rows"]
+    } })
+  }
+
+  assert {
+    condition = jsondecode(aws_iam_role.batch["batch"].assume_role_policy).Statement[0].Condition.StringEquals == {
+      "oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF:aud" = "sts.amazonaws.com"
+      "oidc.eks.eu-central-1.amazonaws.com/id/ABCDEF:sub" = "system:serviceaccount:models:fraud-payments-batch"
+    }
+    error_message = "Another service account could take the role, the service's own for one."
+  }
+
+  assert {
+    condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.batch["batch"].policy).Statement : [for a in s.Action : [for r in s.Resource :
+      join(" ", concat([a, r], try(s.Condition.StringLike["s3:prefix"], [])))
+      ]] if !strcontains(join("", s.Action), "secretsmanager")])) == toset([
+      "s3:ListBucket arn:aws:s3:::carrental-fraud-payments-prod-artefacts models/*",
+      "s3:GetObject arn:aws:s3:::carrental-fraud-payments-prod-artefacts/models/*",
+      "s3:ListBucket arn:aws:s3:::rows day.parquet* fraud/*",
+      "s3:ListBucket arn:aws:s3:::other-rows *",
+      "s3:GetObject arn:aws:s3:::rows/fraud/*",
+      "s3:GetObject arn:aws:s3:::rows/day.parquet",
+      "s3:GetObject arn:aws:s3:::other-rows/*",
+      "s3:PutObject arn:aws:s3:::answers/fraud/*.parquet",
+      "s3:AbortMultipartUpload arn:aws:s3:::answers/fraud/*.parquet",
+      "kms:Decrypt arn:aws:kms:eu-central-1:111122223333:key/of-the-rows",
+      "kms:GenerateDataKey arn:aws:kms:eu-central-1:111122223333:key/of-the-rows",
+    ])
+    error_message = "The batch job's role allows something else than what it is given."
+  }
+
+  assert {
+    condition     = toset([for s in jsondecode(aws_kms_key.this.policy).Statement : s.Sid if strcontains(jsonencode(s.Principal), "role/fraud-payments-prod-batch")]) == toset(["Readers"])
+    error_message = "The batch job cannot read models by our key, or may write with it."
+  }
+
+  assert {
+    condition     = aws_iam_role_policy.pod.policy == jsonencode({ Version = "2012-10-17", Statement = local.pod_reads })
+    error_message = "The service's own role has changed by the batch job."
+  }
+}
+
+run "a_batch_job_may_not_write_a_whole_bucket" {
+  command         = plan
+  expect_failures = [var.service]
+
+  variables {
+    service = merge(var.service, { batch = { reads = [], writes = ["s3://answers/*"] } })
+  }
+}
+
+run "answers_lie_in_another_bucket_than_the_artefacts" {
+  command         = plan
+  expect_failures = [aws_iam_role.batch]
+
+  variables {
+    service = merge(var.service, { batch = { reads = [], writes = ["s3://carrental-fraud-payments-prod-artefacts/answers/*"] } })
+  }
+}
+
 run "only_the_approver_writes_approvals" {
   assert {
     condition = [for role, policy in aws_iam_role_policy.ci : role if anytrue([
