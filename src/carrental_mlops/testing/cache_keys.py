@@ -9,9 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import json
-import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +19,7 @@ from carrental_mlops.core import Step
 from carrental_mlops.core.fingerprint import reached
 from carrental_mlops.core.hook import where
 from carrental_mlops.errors import ContractError
+from carrental_mlops.integrations.fresh_python import fresh_python
 from carrental_mlops.testing.check import Check
 
 Keys = dict[str, dict[str, str]]
@@ -96,15 +95,9 @@ def _told(package: str, state: tuple[tuple[str, int], ...]) -> dict[str, Any]:
         ):
             folders[variant] = str(_copied(home, Path(scratch) / str(n), base))
         asked = {"package": package, "folders": folders, "steps": [_name(cls) for cls in steps]}
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
-            "PYTHONHASHSEED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-        done = subprocess.run(
-            [sys.executable, "-m", "carrental_mlops.testing.cache_key_probe"],
-            input=json.dumps(asked), env=environment, capture_output=True, text=True, check=False,
+        done = fresh_python(
+            ["-m", "carrental_mlops.testing.cache_key_probe"], json.dumps(asked),
+            more={"PYTHONHASHSEED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
         )  # fmt: skip
     if done.returncode:
         raise ContractError(f"`{package}` cannot be imported in a fresh process: {done.stderr.strip()[-400:]}",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +13,7 @@ from carrental_mlops.core.hook import where
 from carrental_mlops.data.features import FeatureSet
 from carrental_mlops.data.model import LightGbm, Model
 from carrental_mlops.errors import ContractError
+from carrental_mlops.integrations.fresh_python import fresh_python
 from carrental_mlops.serving import ModelService
 from carrental_mlops.testing.check import Check, hold_all
 from carrental_mlops.testing.fakes.models import FakeClassifier
@@ -179,8 +177,7 @@ def _booster(columns: tuple[str, ...]) -> Model:
 
 def _check_light(service: type[ModelService], at: str) -> None:
     code = f"import sys, {service.__module__}; print(*sorted({set(_HEAVY)!r} & set(sys.modules)))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)  # noqa: S603 - this Python
+    done = fresh_python(["-c", code])
     if done.returncode:
         raise ContractError(
             f"{at} cannot be imported in a fresh process: {done.stderr.strip()[-400:]}", "mend the import"

@@ -13,7 +13,7 @@ from typing import Any
 from carrental_mlops import __version__
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.files import whole_file
-from carrental_mlops.governance.apart import ask
+from carrental_mlops.governance.apart.process import ask
 from carrental_mlops.governance.cache import FOLDER, own_code
 from carrental_mlops.governance.finding import Finding, Severity
 from carrental_mlops.governance.rule import Code, Rule

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from carrental_mlops.errors import PlatformError
-from carrental_mlops.governance.apart import ask
+from carrental_mlops.governance.apart.process import ask
 from carrental_mlops.governance.finding import Finding, Severity
 from carrental_mlops.governance.rule import Code, Rule
 from carrental_mlops.governance.view import RepoView

@@ -1,4 +1,4 @@
-"""What registry and releases say of a repo's service; run by `governance.apart` in another process."""
+"""What registry and releases say of a repo's service; run by `process.py` in another process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work that imports the repo or heavy libraries, in a process of its own: `python -m carrental_mlops.governance.apart`.
+"""Work that imports the repo or heavy libraries, in a process of its own: `python -m` this module.
 
 What the repo prints at import stays out of the answer, and a crash of its code ends that process alone.
 """
@@ -6,7 +6,6 @@ What the repo prints at import stays out of the answer, and a crash of its code 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from carrental_mlops.errors import PlatformError
+from carrental_mlops.integrations.fresh_python import fresh_python
 
 Work = Literal["hooks", "evidence"]
 _LONGEST_S = 240
@@ -28,12 +28,9 @@ def ask(work: Work, root: Path) -> Any:
     """
     with tempfile.TemporaryDirectory(prefix="crm-check-") as folder:
         answer = Path(folder) / "answer.json"
-        command = [sys.executable, "-m", __name__, work, str(root), str(answer)]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+        arguments = ["-m", __name__, work, str(root), str(answer)]
         try:
-            done = subprocess.run(  # noqa: S603 - this Python, our module
-                command, cwd=root, env=environment, capture_output=True, text=True, timeout=_LONGEST_S, check=False
-            )
+            done = fresh_python(arguments, folder=root, limit_s=_LONGEST_S)
         except subprocess.TimeoutExpired as error:
             what = f"looking at {work} took longer than {_LONGEST_S} s"
             raise PlatformError(what, "see what the repo's modules do at import", retryable=True) from error
@@ -45,9 +42,9 @@ def ask(work: Work, root: Path) -> Any:
 
 def _main(work: str, root: Path, answer: Path) -> None:
     if work == "hooks":
-        from carrental_mlops.governance.rules.contracts import look
+        from carrental_mlops.governance.apart.hooks import look
     else:
-        from carrental_mlops.governance.rules.standing import look  # type: ignore[assignment]
+        from carrental_mlops.governance.apart.evidence import look  # type: ignore[assignment]
     told = look(root)
     answer.write_text(json.dumps(told, default=str), encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""A repo's hooks and pipelines, imported and held to their contracts; run by `governance.apart` in another process."""
+"""A repo's hooks and pipelines, imported and held to their contracts; run by `process.py` in another process."""
 
 from __future__ import annotations
 
