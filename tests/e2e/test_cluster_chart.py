@@ -11,6 +11,7 @@ import pytest
 from cluster_releases import EXAMPLE, SERVICE, Case, objects, supported
 from control_plane import ControlPlane, missing
 from operator_stand_in import OperatorStandIn
+from seldon_operator import seldon_operator
 
 from carrental_mlops.assets import asset_dir
 from carrental_mlops.config.deploy import Platform
@@ -24,7 +25,6 @@ from carrental_mlops.deploy.releases.store import ReleaseStore
 
 pytestmark = pytest.mark.e2e
 CASES = tuple(supported())
-RUN = tuple(case for case in CASES if case.rollout in ("direct", "canary"))
 _APART = "{{name: {}, kind: {}, uses: 'carrental_mlops.serving.nodes:Anything'}}"
 ROUTES = {
     "istio": ("deploy.route={by: istio, host: fraud.example.com, gateway: ingress/main}",),
@@ -85,7 +85,7 @@ def _in(namespace: str, made: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.skipif(missing("kube-controller-manager", "kube-scheduler", "kwok") is not None,
                     reason=str(missing("kube-controller-manager", "kube-scheduler", "kwok")))  # fmt: skip
-@pytest.mark.parametrize("case", RUN, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
     plane: ControlPlane, operators: OperatorStandIn, case: Case
 ) -> None:
@@ -93,9 +93,11 @@ def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
     made = objects(case.config("deploy.autoscale.minimum=2", namespace=namespace))
     _apply(plane, made)
     plane.until(lambda: _runs(plane, namespace), f"{case} does not run", "kube-controller-manager", 180)
-    tracks = {pod["metadata"]["labels"]["crm.carrental/track"] for pod in plane.get("pods", namespace)}
     if case.platform == "seldon":
-        assert tracks == {"champion", *({"canary"} if case.rollout == "canary" else ())}
+        tracks = _pods_of_tracks(plane, namespace)
+        assert tracks.keys() == {"champion", *({case.rollout} - {"direct"})}
+        if seldon_operator():
+            assert {track: _behind(plane, namespace, f"{SERVICE}-{track}") for track in tracks} == tracks
     before = _generations(plane, namespace)
     _apply(plane, made)
     assert _generations(plane, namespace) == before
@@ -152,6 +154,20 @@ def _runs(plane: ControlPlane, namespace: str) -> bool:
     ]
     pods = plane.get("pods", namespace, "-l", f"app.kubernetes.io/name={SERVICE}")
     return bool(said) and all(said) and bool(pods) and all(pod["status"]["phase"] == "Running" for pod in pods)
+
+
+def _pods_of_tracks(plane: ControlPlane, namespace: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for pod in plane.get("pods", namespace, "-l", "crm.carrental/part=predictor"):
+        about = pod["metadata"]
+        found.setdefault(about["labels"]["crm.carrental/track"], set()).add(about["name"])
+    return found
+
+
+def _behind(plane: ControlPlane, namespace: str, service: str) -> set[str]:
+    """Pods that the requests to a Service reach."""
+    slices = plane.get("endpointslices", namespace, "-l", f"kubernetes.io/service-name={service}")
+    return {end["targetRef"]["name"] for one in slices for end in one["endpoints"] or () if end["conditions"]["ready"]}
 
 
 def _generations(plane: ControlPlane, namespace: str) -> dict[str, int]:

@@ -31,11 +31,14 @@ pytestmark = [
     pytest.mark.skipif(not EXECUTOR, reason="no SELDON_EXECUTOR: the binary of Seldon Core's executor"),
 ]
 REQUESTS = 1_000
+COUNTRIES = ("payments", "payments-fr", "payments-it")
+"""Models of the shape `multi_model`, each asked for by its name."""
 _MODELS = [node("second", "model", "OneModel", bundle="second"), node("third", "model", "OneModel", bundle="third")]
 SHAPES: Mapping[str, list[dict[str, Any]]] = {
     "transformer": [node("features", "transformer", "FeatureTransformer")],
     "ensemble": [node("mean", "combiner", "Mean"), *_MODELS],
     "router": [node("bandit", "router", "ThompsonRouter"), *_MODELS],
+    "multi_model": [node("by-model", "router", "ModelRouter"), node("many", "model", "ManyModels", folder="countries")],
 }
 """Nodes of a shape, named as those of `graph_repo`."""
 
@@ -95,6 +98,11 @@ def _asked(served: Served) -> int:
     return int(own or served.counted("crm_requests_total", code="200"))
 
 
+def _path(shape: str, number: int) -> str:
+    model = COUNTRIES[number % len(COUNTRIES)] if shape == "multi_model" else "payments"
+    return f"/v2/models/{model}/infer"
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_executor_of_the_chart_answers_a_thousand_requests(tmp_path: Path, shape: str) -> None:
     model = "payments:request" if shape == "transformer" else "payments"
@@ -104,10 +112,13 @@ def test_the_executor_of_the_chart_answers_a_thousand_requests(tmp_path: Path, s
         with executor(shape, served, tmp_path) as engine:
             engine.wait_ready(60)
             with ThreadPoolExecutor(4) as pool:
-                path = "/v2/models/payments/infer"
-                answers = list(pool.map(lambda number: engine.ask("POST", path, payment(number)), range(REQUESTS)))
+                answers = list(pool.map(lambda number: engine.ask("POST", _path(shape, number), payment(number)),
+                                        range(REQUESTS)))  # fmt: skip
             assert Counter(status for status, _ in answers) == {200: REQUESTS}, (answers[0], engine.said)
-            assert {json.loads(body)["id"] for _, body in answers} == {f"request-{n}" for n in range(REQUESTS)}
+            said = [json.loads(body) for _, body in answers]
+            assert {one["id"] for one in said} == {f"request-{n}" for n in range(REQUESTS)}
+            if shape == "multi_model":
+                assert all(one["model_name"] == COUNTRIES[n % len(COUNTRIES)] for n, one in enumerate(said)), said[:3]
             asked = {name: _asked(one) for name, one in served.items()}
-    wanted = {"transformer": 2, "ensemble": 4, "router": 2}[shape] * REQUESTS
+    wanted = {"transformer": 2, "ensemble": 4, "router": 2, "multi_model": 2}[shape] * REQUESTS
     assert sum(asked.values()) == wanted and min(asked.values()) > 0, asked
