@@ -67,6 +67,7 @@ def test_a_pipeline_that_does_not_hold_together_is_refused(jobs: list[Job], stag
         ({"name": "image"}, "a word of GitLab's own"),
         ({"takes": ("tests",)}, "which it does not need"),
         ({"junit": "junit.xml"}, "does not keep its report"),
+        ({"sarif": "check.sarif"}, "does not keep its report"),
         ({"approval": True}, "names an environment"),
         ({"script": ("cat .crm/ci/tests/junit.xml",)}, "which it does not take or keep"),
     ],
@@ -117,8 +118,23 @@ def test_github_jobs_get_no_right_that_they_do_not_use(name: str) -> None:
         rights = told["jobs"][job.name]["permissions"]
         wanted = {"contents": "read"}
         wanted |= {"pull-requests": "write"} if job.comments else {}
+        wanted |= {"actions": "read", "security-events": "write"} if job.sarif else {}
         wanted |= {"id-token": "write"} if job.role or job.signs or job.environment else {}
         assert rights == wanted, job.name
+
+
+def test_one_github_job_hands_its_sarif_to_code_scanning_whatever_it_found_and_never_from_a_fork() -> None:
+    jobs = yaml.safe_load(github.render(MODEL_REPO))["jobs"]
+    by_job = {name: [s for s in job["steps"] if "codeql-action" in s.get("uses", "")] for name, job in jobs.items()}
+    assert [name for name, steps in by_job.items() if steps] == ["config"]
+    (step,) = by_job["config"]
+    path = step["with"]["sarif_file"]
+    wrote = next(n for n, s in enumerate(jobs["config"]["steps"]) if path in s.get("run", ""))
+    assert jobs["config"]["steps"].index(step) > wrote and step["continue-on-error"] is True
+    assert (
+        step["if"].startswith("${{ !cancelled() && hashFiles(") and "head.repo.full_name == github.repo" in step["if"]
+    )
+    assert [n for n, j in jobs.items() if "security-events" in j["permissions"]] == ["config"]
 
 
 @pytest.mark.parametrize("path", files(), ids=str)

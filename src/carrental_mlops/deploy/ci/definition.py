@@ -45,6 +45,8 @@ class Job(Frozen):
     """A JUnit report in that folder."""
     quality: str | None = None
     """A report of GitLab's code quality in that folder."""
+    sarif: str | None = None
+    """A SARIF report in that folder, which GitHub's code scanning is given where a repo has that."""
     takes: tuple[str, ...] = ()
     """Jobs whose files it gets; it needs them too."""
     role: Role | None = None
@@ -82,7 +84,7 @@ class Job(Frozen):
         strangers = sorted(set(self.takes) - set(self.needs))
         if strangers:
             raise ValueError(f"job `{self.name}` takes files of {strangers}, which it does not need")
-        for report in filter(None, (self.junit, self.quality)):
+        for report in filter(None, (self.junit, self.quality, self.sarif)):
             if not self.keeps:
                 raise ValueError(f"job `{self.name}` does not keep its report {report}")
         named = set(re.findall(rf"{re.escape(KEPT)}/([a-z0-9-]+)", "\n".join(self.script)))

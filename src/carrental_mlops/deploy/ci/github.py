@@ -23,7 +23,7 @@ _IF: dict[Event, str] = {
     "rollback": "github.event_name == 'workflow_dispatch'",
 }
 _OWN = "github.event.pull_request.head.repo.full_name == github.repository"
-"""A merge request from a fork has no right to comment."""
+"""A merge request from a fork has no right to comment, nor to write what code scanning found."""
 _AWS = """\
 test -n "$ROLE" || exit 0
 curl --fail --silent --show-error -H "Authorization: bearer $ACTIONS_ID_TOKEN_REQUEST_TOKEN" \\
@@ -116,6 +116,8 @@ def _permissions(job: Job) -> dict[str, str]:
         made["id-token"] = "write"
     if job.comments:
         made["pull-requests"] = "write"
+    if job.sarif:
+        made |= {"actions": "read", "security-events": "write"}
     return made
 
 
@@ -157,10 +159,27 @@ def _after(job: Job) -> list[dict[str, Any]]:
         env = {"GH_TOKEN": "${{ github.token }}", "REQUEST": "${{ github.event.pull_request.number }}"}
         path = f"{KEPT}/{job.name}/comment.md"
         steps.append({"name": "post", "env": env, "run": _POST.format(path=path)})
+    if job.sarif:
+        steps.append(_scanned(f"{KEPT}/{job.name}/{job.sarif}", job.name))
     if job.keeps:
         kept = {"name": job.name, "path": f"{KEPT}/{job.name}", "include-hidden-files": True, "retention-days": 30}
         steps.append({"if": "always()", "uses": ACTIONS["upload"][0], "with": kept})
     return steps
+
+
+def _scanned(path: str, category: str) -> dict[str, Any]:
+    """Hands a report to code scanning; the job's verdict stays its own, for not every repo has code scanning.
+
+    The action asks which workflow it is in, so a private repo's token needs `actions: read` too.
+    """
+    made = f"${{{{ !cancelled() && hashFiles('{path}') != '' && (github.event_name != 'pull_request' || {_OWN}) }}}}"
+    return {
+        "name": "code scanning",
+        "if": made,
+        "continue-on-error": True,
+        "uses": ACTIONS["sarif"][0],
+        "with": {"sarif_file": path, "category": category},
+    }
 
 
 def _versions(text: str) -> str:

@@ -13,6 +13,7 @@ ACTIONS = {
     "python": ("actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065", "v5.6.0"),
     "upload": ("actions/upload-artifact@ea165f8d65b6e75b540449e92b4886f43607fa02", "v4.6.2"),
     "download": ("actions/download-artifact@d3f86a106a0bac45b974a628896c90dbdf5c8093", "v4.3.0"),
+    "sarif": ("github/codeql-action/upload-sarif@8aad20d150bbac5944a9f9d289da16a4b0d87c1e", "v4.36.2"),
     "cosign": ("sigstore/cosign-installer@d58896d6a1865668819e1d91763c7751a165e159", "v3.9.2"),
 }
 """What it is for: the action by commit, and the version that the commit has."""

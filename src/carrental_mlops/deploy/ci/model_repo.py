@@ -40,6 +40,7 @@ _CHECKS = (
         on=("merge_request", "main"),
         keeps=True,
         quality="code-quality.json",
+        sarif="check.sarif",
     ),
 )
 _TRAINED = (
