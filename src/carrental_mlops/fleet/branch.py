@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from carrental_mlops.errors import ConfigError
@@ -16,15 +16,15 @@ from carrental_mlops.fleet.clones import TRAILER
 from carrental_mlops.fleet.versions import Versions
 from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text
 from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.git_store import Entry, Store
 from carrental_mlops.scaffold.ownership import RECORD
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade import codemod
 from carrental_mlops.upgrade.changelog import version_key
 from carrental_mlops.upgrade.finish import ledger_planned
 from carrental_mlops.upgrade.head import read_head
-from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, report
-from carrental_mlops.upgrade.plan import Plan, plan
+from carrental_mlops.upgrade.plan import Plan, open_git, plan
 from carrental_mlops.upgrade.run import Outcome
 
 
@@ -63,24 +63,24 @@ def prepare(root: Path, new: Material, versions: Versions, author: str, *, dry_r
         TemplateError: a template or an answer is not what it must be.
         PlatformError: a version cannot be fetched.
     """
-    head = read_head(Git(root))
-    stands = head.recorded.version
-    if version_key(stands) >= version_key(new.version):
-        return None
-    old = versions.get(stands)
-    with versions.reading:
-        overrides = report(root, old, new)
-        rewritten = _rewritten(root, old, new, overrides)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crm-fleet-"))) if dry_run else None
-        planned = plan(root, old, new, compile_template=versions.compiled, scratch=scratch, head=head)
-        changes = [replace(one, after=one.before) if one.stages else one for one in planned.merged.changes]
-        tree = _tree(planned, changes) if planned.merged.unmerged else planned.merged.tree
-        entries = ledger_planned(planned, tree)
-        outcome = _outcome(planned, entries)
-        rewritten = rewritten if _fit(planned, tree, rewritten) else ()
-        commit = "" if dry_run else _commit(planned, tree, entries, rewritten, author)
-    return Upgrade(outcome, overrides, commit, tuple(one.path for one in rewritten))
+        store = stack.enter_context(Store(open_git(root, scratch)))
+        head = read_head(store)
+        stands = head.recorded.version
+        if version_key(stands) >= version_key(new.version):
+            return None
+        old = versions.get(stands)
+        with versions.reading:
+            overrides = report(root, old, new)
+            rewritten = _rewritten(root, old, new, overrides)
+        planned = plan(root, old, new, compile_template=versions.compiled, store=store, head=head)
+        files = _files(store, planned)
+        tree = store.put_tree(files)
+        entries = ledger_planned(store, planned, tree)
+        rewritten = tuple(rewritten) if all(store.at(tree, one.path) == one.before for one in rewritten) else ()
+        commit = "" if dry_run else _commit(store, planned, files, entries, rewritten, author)
+    return Upgrade(_outcome(planned, entries), overrides, commit, tuple(one.path for one in rewritten))
 
 
 def set_branch(root: Path, branch: str, commit: str) -> None:
@@ -107,23 +107,18 @@ def author_of(root: Path) -> str:
     return git.text("var", "GIT_COMMITTER_IDENT").rpartition("> ")[0] + ">"
 
 
-def _tree(planned: Plan, changes: list[Change]) -> str:
-    """The merged tree with the team's text at every path in conflict."""
-    git = planned.git
-    with tempfile.TemporaryDirectory(prefix="crm-fleet-") as folder:
-        index = Path(folder) / "index"
-        git.out("read-tree", planned.journal.head, index=index)
-        told = []
-        for change in changes:
-            path = change.path.encode("utf-8", "surrogateescape")
-            if change.path != RECORD and change.after != change.before:
-                told.append(b"0 %s\t%s\0" % (b"0" * len(planned.journal.head), path))
-        for change in changes:
-            path = change.path.encode("utf-8", "surrogateescape")
-            if change.path != RECORD and change.after and change.after != change.before:
-                told.append(f"{change.after.mode} {change.after.oid}\t".encode() + path + b"\0")
-        git.out("update-index", "-z", "--index-info", stdin=b"".join(told), index=index)
-        return git.text("write-tree", index=index)
+def _files(store: Store, planned: Plan) -> dict[str, Entry]:
+    """The merged files, with the team's at every path in conflict; the record is still the old one."""
+    merged = planned.merged
+    if not merged.unmerged:
+        return store.files(merged.tree)
+    found = store.files(planned.head.tree)
+    changes = [one for one in merged.changes if not one.stages and one.path != RECORD]
+    for one in changes:
+        if one.after is None:
+            found.pop(one.path, None)
+    found |= {one.path: one.after for one in changes if one.after}
+    return found
 
 
 def _outcome(planned: Plan, entries: tuple[Declined, ...]) -> Outcome:
@@ -142,40 +137,20 @@ def _rewritten(root: Path, old: Material, new: Material, overrides: OverrideRepo
     return codemod.plan(root, old, new).files
 
 
-def _fit(planned: Plan, tree: str, rewritten: tuple[codemod.FileChange, ...]) -> bool:
-    """Whether the merge left each file as the codemod read it."""
-    return all(
-        planned.git.run("cat-file", "blob", f"{tree}:{change.path}").stdout == change.before for change in rewritten
-    )
-
-
 def _commit(
-    planned: Plan, tree: str, entries: tuple[Declined, ...], rewritten: tuple[codemod.FileChange, ...], author: str
-) -> str:
-    journal, git = planned.journal, planned.git
-    stamp = planned.head.seconds
+    store: Store, planned: Plan, files: dict[str, Entry], entries: tuple[Declined, ...],
+    rewritten: tuple[codemod.FileChange, ...], author: str,
+) -> str:  # fmt: skip
+    journal = planned.journal
     message = f"Upgrade carrental-mlops {journal.version_from} to {journal.version_to}\n\n"
     message += "".join(f"Kept as the team has it: {path}\n" for path in planned.merged.unmerged)
     message += "".join(f"Rewritten for {journal.version_to}: {change.path}\n" for change in rewritten)
     told = f"{message}\n{TRAILER}: {journal.version_to}\n".encode("utf-8", "replace")
     record = next(one.after for one in planned.merged.changes if one.path == RECORD and one.after)
-    ledger = ledger_text(entries).encode()
-    lines = [
-        b"commit refs/crm/fleet\nmark :1\n",
-        f"committer {author} {stamp} +0000\n".encode(),
-        b"data %d\n%s\nfrom %s\n" % (len(told), told, journal.head.encode()),
-        b'M 040000 %s ""\n' % tree.encode(),
-        f"M {record.mode} {record.oid} {RECORD}\n".encode(),
-        b"M 100644 inline %s\ndata %d\n%s\n" % (LEDGER.encode(), len(ledger), ledger)
-        if ledger
-        else b"D %s\n" % LEDGER.encode(),
-        *(_file(git, tree, change) for change in rewritten),
-        b"\nget-mark :1\nreset refs/crm/fleet\nfrom %s\n\ndone\n" % (b"0" * len(tree)),
-    ]
-    return git.out("fast-import", "--quiet", "--done", stdin=b"".join(lines)).decode().strip()
-
-
-def _file(git: Git, tree: str, change: codemod.FileChange) -> bytes:
-    mode = git.text("ls-tree", tree, "--", change.path).partition(" ")[0]
-    path = change.path.encode("utf-8", "surrogateescape").replace(b"\\", b"\\\\").replace(b'"', b'\\"')
-    return b'M %s inline "%s"\ndata %d\n%s\n' % (mode.encode(), path, len(change.after), change.after)
+    made = {**files, RECORD: record}
+    made.pop(LEDGER, None)
+    if entries:
+        made[LEDGER] = Entry("100644", store.put("blob", ledger_text(entries).encode()))
+    for change in rewritten:
+        made[change.path] = Entry(made[change.path].mode, store.put("blob", change.after))
+    return store.put_commit(store.put_tree(made), journal.head, f"{author} {planned.head.seconds} +0000", told)

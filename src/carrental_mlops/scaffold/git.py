@@ -25,16 +25,6 @@ _KEPT = ("GIT_AUTHOR_", "GIT_COMMITTER_", "GIT_CONFIG", "GIT_SSH")
 
 
 @dataclass(frozen=True)
-class GitObject:
-    """One object of a repository."""
-
-    oid: str
-    kind: str
-    """`blob`, `tree` or `commit`."""
-    content: bytes
-
-
-@dataclass(frozen=True)
 class Git:
     """A repository; no hook of it runs, and no variable of a calling git leads elsewhere."""
 
@@ -56,20 +46,40 @@ class Git:
         Raises:
             TemplateError: git is not on the PATH.
         """
-        git = shutil.which("git")
-        if git is None:
-            raise TemplateError("git is not on the PATH", "install git, then run the command again")
-        kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith(_KEPT)}
-        own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **self.environment}
-        settings = [word for setting in (*_SETTINGS, *self.settings) for word in ("-c", setting)]
         return subprocess.run(  # noqa: S603  a fixed program, arguments of ours
-            [git, *settings, *arguments],
+            self._words(arguments),
             cwd=self.root,
-            env={**kept, **own, **({"GIT_INDEX_FILE": str(index)} if index else {})},
+            env=self._variables(index),
             input=stdin if stdin is not None else b"",
             capture_output=True,
             check=False,
         )
+
+    def opened(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """A git that is asked by its stdin and answers on its stdout; what it complains of goes nowhere.
+
+        Raises:
+            TemplateError: git is not on the PATH.
+        """
+        return subprocess.Popen(  # noqa: S603  a fixed program, arguments of ours
+            self._words(arguments),
+            cwd=self.root,
+            env=self._variables(None),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def _words(self, arguments: Sequence[str]) -> list[str]:
+        git = shutil.which("git")
+        if git is None:
+            raise TemplateError("git is not on the PATH", "install git, then run the command again")
+        return [git, *(word for one in (*_SETTINGS, *self.settings) for word in ("-c", one)), *arguments]
+
+    def _variables(self, index: Path | None) -> dict[str, str]:
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith(_KEPT)}
+        own = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", **self.environment}
+        return {**kept, **own, **({"GIT_INDEX_FILE": str(index)} if index else {})}
 
     def out(self, *arguments: str, stdin: bytes | None = None, index: Path | None = None) -> bytes:
         """What git wrote.
@@ -89,32 +99,46 @@ class Git:
         """What git wrote, as text without the last newline; raises as `out` does."""
         return self.out(*arguments, index=index).decode(errors="surrogateescape").rstrip("\n")
 
-    def objects(self, names: Sequence[str]) -> list[GitObject | None]:
-        """What each name stands for (`HEAD:path`, an object id, …), asked in one call; None where it is nothing."""
-        asked = [name.encode("utf-8", "surrogateescape") for name in names]
-        told = self.out("cat-file", "--batch", "-z", stdin=b"".join(name + b"\0" for name in asked)) if asked else b""
-        found: list[GitObject | None] = []
-        for name in asked:
-            if told.startswith(missing := name + b" missing\n"):
-                found.append(None)
-                told = told[len(missing) :]
-                continue
-            head, _, told = told.partition(b"\n")
-            oid, kind, size = head.decode().split(" ")
-            found.append(GitObject(oid, kind, told[: int(size)]))
-            told = told[int(size) + 1 :]
-        return found
-
     @cached_property
-    def top(self) -> Path | None:
-        """Of the work tree; None where this is in none."""
-        done = self.run("rev-parse", "--show-toplevel")
-        return None if done.returncode else Path(os.fsdecode(done.stdout.removesuffix(b"\n")))
+    def _place(self) -> tuple[bool, str, Path] | None:
+        asked = ("--is-inside-work-tree", "--show-cdup", "--show-object-format", "--absolute-git-dir")
+        done = self.run("rev-parse", *asked)
+        if done.returncode:
+            return None
+        inside, up, algorithm, directory = done.stdout.removesuffix(b"\n").split(b"\n", 3)
+        return inside == b"true" and not up, algorithm.decode(), Path(os.fsdecode(directory))
 
-    @cached_property
+    @property
+    def is_top(self) -> bool:
+        """Whether this is the top of a work tree."""
+        return self._place is not None and self._place[0]
+
+    @property
+    def hash(self) -> str:
+        """What objects are named by: `sha1` or `sha256`; raises as `directory` does."""
+        return self._known()[1]
+
+    @property
     def directory(self) -> Path:
-        """Git's own folder of this work tree; raises TemplateError where there is none."""
-        return Path(self.text("rev-parse", "--absolute-git-dir"))
+        """Git's own folder of this work tree.
+
+        Raises:
+            TemplateError: there is none.
+        """
+        return self._known()[2]
+
+    @cached_property
+    def store(self) -> Path:
+        """The folder of the objects that are written here; raises as `directory` does."""
+        if "GIT_OBJECT_DIRECTORY" in self.environment:
+            return Path(self.environment["GIT_OBJECT_DIRECTORY"])
+        shared = self.directory / "commondir"  # of a second work tree
+        return (self.directory / (shared.read_text().strip() if shared.is_file() else "") / "objects").resolve()
+
+    def _known(self) -> tuple[bool, str, Path]:
+        if self._place is None:
+            raise TemplateError(f"{self.root} is in no git repository", "git init, or cd into one")
+        return self._place
 
     @cached_property
     def _flags(self) -> dict[str, str]:

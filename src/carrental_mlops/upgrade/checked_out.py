@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from carrental_mlops.errors import TemplateError
 from carrental_mlops.scaffold.git import Git
-from carrental_mlops.upgrade.merge import Entry
+from carrental_mlops.scaffold.git_store import Entry
 
 LINK = "120000"
 """Git's mode of a symbolic link."""

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from carrental_mlops.governance.ledger import Declined
-from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.git_store import Store
 from carrental_mlops.scaffold.ownership import owner_of
 from carrental_mlops.scaffold.rendering import Rendered
-from carrental_mlops.upgrade.merge import diff
+from carrental_mlops.upgrade.merge import renames
 from carrental_mlops.upgrade.trees import Sides
 
 _WHOLE = "Binary files differ\n"
@@ -41,39 +41,40 @@ def offered_again(files: Files, entries: Sequence[Declined]) -> dict[str, Render
 
 
 def declined(
-    git: Git, sides: Sides, result: str, base: Files, theirs: Files, versions: tuple[str, str]
+    store: Store, sides: Sides, result: str, base: Files, theirs: Files, versions: tuple[str, str]
 ) -> Iterator[Declined]:
     """One entry for each managed or merged file whose changes from `base` to `theirs` the result does not hold whole.
 
     Args:
-        git: the repository.
+        store: of the repository.
         sides: the two versions as commits.
-        result: the tree (or commit) that the repo has after the upgrade.
+        result: the tree that the repo has after the upgrade.
         base: the files of the old version, with what was offered again.
         theirs: the files of the new version.
         versions: old and new.
     """
-    wanted = [path for path, told in theirs.items() if _is_offered(path, told, base.get(path))]
-    there = _contents(git, result, wanted)
-    lacking = sorted(path for path in wanted if there[path] != theirs[path].content)
+    there, told = store.files(result), store.files(store.tree_of(sides.theirs))
+    offered = (path for path, file in theirs.items() if _is_offered(path, file, base.get(path)))
+    lacking = sorted(path for path in offered if path not in there or there[path].oid != told[path].oid)
     gone = set(base) - set(theirs)
     if not lacking and not gone:
         return
-    moved = {path: to for path, _, to, _ in diff(git, sides.theirs, result, "-M", "--diff-filter=R")}
-    kept = {path: to for path, _, to, _ in diff(git, sides.base, result, "-M", "--diff-filter=R")}
-    renamed = {to: path for path, _, to, _ in diff(git, sides.base, sides.theirs, "-M", "--diff-filter=R")}
+    away = any(path not in there for path in (*lacking, *gone))
+    moved = _renamed(store, sides.theirs, result) if away else {}
+    kept = _renamed(store, sides.base, result) if away else {}
+    renamed = {to: path for path, to in _renamed(store, sides.base, sides.theirs).items()} if gone else {}
     for path in lacking:
-        told = theirs[path]
+        new = theirs[path].content
         before = base.get(renamed.get(path, path))
-        if owner_of(path, told.content) == "yours" or (before and before.content == told.content):
+        if owner_of(path, new) == "yours" or (before and before.content == new):
             continue
-        now = _content(git, result, (path, moved.get(path), kept.get(renamed.get(path, path))))
-        patch = _not_held(path, before.content if before else None, now, told.content)
+        now = _content(store, result, (path, moved.get(path), kept.get(renamed.get(path, path))))
+        patch = _not_held(path, before.content if before else None, now, new)
         if patch:
             yield _entry(path, before, patch, versions)
     for path in sorted(set(base) - set(theirs) - set(renamed.values())):
         before = base[path]
-        now = _content(git, result, (path, kept.get(path)))
+        now = _content(store, result, (path, kept.get(path)))
         if owner_of(path, before.content) != "yours" and now is not None:
             patch = _patch(path, _lines(before.content), [], "/dev/null") if _is_text(before.content) else _WHOLE
             yield _entry(path, before, patch, versions)
@@ -110,19 +111,12 @@ def _is_offered(path: str, told: Rendered, before: Rendered | None) -> bool:
     return owner_of(path, told.content) != "yours" and (before is None or before.content != told.content)
 
 
-def _contents(git: Git, tree: str, paths: Sequence[str]) -> dict[str, bytes | None]:
-    """What a tree holds at each path, asked in one call."""
-    found = git.objects([f"{tree}:{path}" for path in paths])
-    return {path: one.content if one and one.kind == "blob" else None for path, one in zip(paths, found, strict=True)}
+def _renamed(store: Store, one: str, other: str) -> dict[str, str]:
+    return {path: to for path, _, to, _ in renames(store.git, one, other)}
 
 
-def _content(git: Git, tree: str, places: tuple[str | None, ...]) -> bytes | None:
-    for place in places:
-        if place is not None:
-            done = git.run("cat-file", "blob", f"{tree}:{place}")
-            if done.returncode == 0:
-                return done.stdout
-    return None
+def _content(store: Store, tree: str, places: tuple[str | None, ...]) -> bytes | None:
+    return next((found for place in places if place and (found := store.at(tree, place)) is not None), None)
 
 
 def _not_held(path: str, before: bytes | None, now: bytes | None, told: bytes) -> str:

@@ -9,6 +9,7 @@ from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.files import whole_file
 from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text, write_ledger
 from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.git_store import Store
 from carrental_mlops.upgrade.declined import Files, declined, offered_again, settled
 from carrental_mlops.upgrade.journal import Journal, JournalFile
 from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, head_record
@@ -38,7 +39,8 @@ def finish(
             return journal, head_ledger(git, journal.commit), ()
         _refuse_taken_back(git, journal)
     tree = git.text("write-tree")
-    entries = ledger_planned(plan, tree) if plan else ledger_after(git, journal, tree)
+    with Store(git) as store:
+        entries = ledger_planned(store, plan, tree) if plan else ledger_after(store, journal, tree)
     if plan is None or entries != plan.head.ledger:
         _write_ledger(git, entries)
         tree = git.text("write-tree")
@@ -98,27 +100,27 @@ def _write_ledger(git: Git, entries: tuple[Declined, ...]) -> None:
     git.out("update-index", "--add", "--cacheinfo", f"100644,{oid},{LEDGER}")
 
 
-def ledger_after(git: Git, journal: Journal, result: str) -> tuple[Declined, ...]:
+def ledger_after(store: Store, journal: Journal, result: str) -> tuple[Declined, ...]:
     """The ledger after this upgrade, where the tree `result` is what the repo has then."""
-    base, theirs = (files_of_commit(git, side) for side in (journal.sides.base, journal.sides.theirs))
-    return _ledger(git, journal, result, (base, theirs), head_ledger(git, journal.head))
+    base, theirs = (files_of_commit(store, side) for side in (journal.sides.base, journal.sides.theirs))
+    return _ledger(store, journal, result, (base, theirs), head_ledger(store.git, journal.head))
 
 
-def ledger_planned(plan: Plan, result: str) -> tuple[Declined, ...]:
+def ledger_planned(store: Store, plan: Plan, result: str) -> tuple[Declined, ...]:
     """The same of an upgrade that was planned in this process, whose files need not be read again."""
-    return _ledger(plan.git, plan.journal, result, (plan.base, plan.theirs), plan.head.ledger)
+    return _ledger(store, plan.journal, result, (plan.base, plan.theirs), plan.head.ledger)
 
 
 def _ledger(
-    git: Git, journal: Journal, result: str, files: tuple[Files, Files], old: tuple[Declined, ...]
+    store: Store, journal: Journal, result: str, files: tuple[Files, Files], old: tuple[Declined, ...]
 ) -> tuple[Declined, ...]:
     base, theirs = files
     versions = (journal.version_from, journal.version_to)
     waived = [entry for entry in old if entry.path not in journal.returned]
-    fresh = list(declined(git, journal.sides, result, base, theirs, versions))
+    fresh = list(declined(store, journal.sides, result, base, theirs, versions))
     if not waived:
         return settled(fresh, fresh, old)
-    whole = list(declined(git, journal.sides, result, offered_again(base, waived), theirs, versions))
+    whole = list(declined(store, journal.sides, result, offered_again(base, waived), theirs, versions))
     return settled(fresh, whole, old)
 
 

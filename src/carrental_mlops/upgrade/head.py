@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.governance.ledger import LEDGER, Declined, parse_ledger
-from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.git_store import Entry, Store
 from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record
-from carrental_mlops.upgrade.merge import Entry
 
 
 @dataclass(frozen=True)
@@ -26,39 +25,31 @@ class Head:
     ledger: tuple[Declined, ...]
 
 
-def read_head(git: Git) -> Head:
+def read_head(store: Store) -> Head:
     """The last commit of the repository.
 
     Raises:
         ConfigError: there is none, or it has no `.crm.json` or ledger that we wrote.
     """
-    commit, tree, record, ledger = git.objects(("HEAD^{commit}", "HEAD^{tree}", f"HEAD:{RECORD}", f"HEAD:{LEDGER}"))
-    if commit is None or tree is None:
-        raise ConfigError(f"{git.root} has no commit yet", "git add --all && git commit")
-    if record is None:
-        raise ConfigError(f"no {RECORD} in the last commit of {git.root}", "cd into a repo that crm new made")
+    root, commit = store.git.root, store.get("HEAD^{commit}")
+    if commit is None:
+        raise ConfigError(f"{root} has no commit yet", "git add --all && git commit")
+    tree = store.tree_of(commit.oid)
+    entry = store.tree(tree).get(RECORD)
+    record, ledger = store.at(tree, RECORD), store.at(tree, LEDGER)
+    if entry is None or record is None:
+        raise ConfigError(f"no {RECORD} in the last commit of {root}", "cd into a repo that crm new made")
     return Head(
         commit.oid,
-        tree.oid,
+        tree,
         _seconds(commit.content),
-        parse_record(record.content, f"HEAD:{RECORD}"),
-        Entry(_mode(tree.content, RECORD, len(commit.oid) // 2), record.oid),
-        record.content,
-        parse_ledger(ledger.content.decode("utf-8", "replace"), f"HEAD:{LEDGER}") if ledger else (),
+        parse_record(record, f"HEAD:{RECORD}"),
+        entry,
+        record,
+        parse_ledger(ledger.decode("utf-8", "replace"), f"HEAD:{LEDGER}") if ledger is not None else (),
     )
 
 
 def _seconds(commit: bytes) -> int:
     line = next(row for row in commit.split(b"\n") if row.startswith(b"committer "))
     return int(line.split(b" ")[-2])
-
-
-def _mode(tree: bytes, name: str, length: int) -> str:
-    """Of an entry of a tree object: `mode name NUL digest`, one after another."""
-    while tree:
-        head, _, rest = tree.partition(b"\0")
-        mode, _, found = head.partition(b" ")
-        if found == name.encode():
-            return mode.decode()
-        tree = rest[length:]
-    return "100644"

@@ -12,7 +12,8 @@ from typing import Any, Literal
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.files import locked, whole_file
 from carrental_mlops.scaffold.git import Git
-from carrental_mlops.upgrade.merge import Change, Entry
+from carrental_mlops.scaffold.git_store import Entry
+from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.trees import Sides
 
 Phase = Literal["stash", "prepare", "apply", "conflicts", "finish", "unstash"]

@@ -15,6 +15,7 @@ from carrental_mlops.governance.ledger import LEDGER, Declined, parse_ledger
 from carrental_mlops.scaffold.answers import checked, complete
 from carrental_mlops.scaffold.catalogue import Question, describe
 from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.git_store import Entry, Store
 from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record, record
 from carrental_mlops.scaffold.rendering import Rendered, Rendering
 from carrental_mlops.scaffold.team_versions import template_sides
@@ -22,7 +23,7 @@ from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declined import offered_again
 from carrental_mlops.upgrade.head import Head, read_head
 from carrental_mlops.upgrade.journal import Journal
-from carrental_mlops.upgrade.merge import Change, Entry, Merged, merge, with_dropped
+from carrental_mlops.upgrade.merge import Change, Merged, merge, with_dropped
 from carrental_mlops.upgrade.trees import commit_sides
 
 _UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
@@ -56,14 +57,14 @@ def open_git(root: Path, scratch: Path | None = None) -> Git:
         ConfigError: it is none, or the repo is a folder of a larger one.
     """
     git = Git(root)
-    if git.top is None or git.top.resolve() != root.resolve():
+    if not git.is_top:
         raise ConfigError(
             f"{root} is not the top of a git repository", "crm upgrade merges by git: git init, commit, and cd there"
         )
     if scratch is None:
         return git
-    objects = Path(root, git.text("rev-parse", "--git-path", "objects")).resolve()
-    return Git(root, (), {"GIT_OBJECT_DIRECTORY": str(scratch), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(objects)})
+    objects = {"GIT_OBJECT_DIRECTORY": str(scratch), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(git.store)}
+    return Git(root, (), objects)
 
 
 def head_record(git: Git, commit: str = "HEAD") -> Recorded:
@@ -95,6 +96,7 @@ def plan(
     today: datetime.date | None = None,
     scratch: Path | None = None,
     templates: Callable[[Recorded, Material, Material], tuple[Path, Path]] = template_sides,
+    store: Store | None = None,
     head: Head | None = None,
 ) -> Plan:
     """Compute an upgrade. Objects are written to git's store, and nothing else.
@@ -109,16 +111,22 @@ def plan(
         today: for waivers; default: the day it is.
         scratch: a folder for git's new objects, where nothing is to be carried out.
         templates: what both versions hold of the repo's template.
+        store: of the repo, where it is open already; with it `scratch` counts for nothing.
         head: the repo's last commit, where that was read already.
 
     Raises:
         ConfigError: no repo of ours, or git is in the middle of something.
         TemplateError: a template or an answer is not what it must be, or git refuses.
     """
-    git = open_git(root, scratch)
-    head = head or read_head(git)
+    if store is None:
+        with Store(open_git(root, scratch)) as store:
+            return plan(
+                root, old, new, given, ask=ask, compile_template=compile_template, today=today, templates=templates,
+                store=store, head=head,
+            )  # fmt: skip
+    head = head or read_head(store)
     recorded = head.recorded
-    _refuse_under_way(git)
+    _refuse_under_way(store.git)
     before, after = templates(recorded, old, new)
     about = describe(after)
     answers = _answers(about.questions, recorded.answers, given or {}, ask)
@@ -126,18 +134,18 @@ def plan(
     theirs = compile_template(after).rendered(answers)
     returned = tuple(e for e in head.ledger if not e.waived(today or datetime.date.today()))
     base = offered_again(rendered, returned)
-    sides = commit_sides(git, base, theirs, head.tree)
-    merged = merge(git, sides, new.version)
+    sides = commit_sides(store, base, theirs, head.tree)
+    merged = merge(store, sides, new.version)
     if set(base) - set(theirs):
-        merged = with_dropped(git, sides, merged, new.version)
+        merged = with_dropped(store, sides, merged, new.version)
     said = record(theirs, recorded.template, new.version, answers, about.package)
-    changes = tuple(sorted((*merged.changes, _record_change(git, head, said)), key=lambda c: c.path))
+    changes = tuple(sorted((*merged.changes, _record_change(store, head, said)), key=lambda c: c.path))
     merged = replace(merged, changes=changes)
     journal = Journal(
         "prepare", head.commit, recorded.template, old.version, new.version, answers, sides, changes, merged.conflicts,
-        secrets.token_hex(6),
+        secrets.token_hex(6), tuple(entry.path for entry in returned),
     )  # fmt: skip
-    return Plan(git, journal, merged, returned, head, base, theirs)
+    return Plan(store.git, journal, merged, returned, head, base, theirs)
 
 
 def _refuse_under_way(git: Git) -> None:
@@ -180,20 +188,20 @@ def _still_allowed(question: Question, answer: str) -> str:
         raise TemplateError(f"the new version: {error.what}", f"crm upgrade --set {question.name}=…") from error
 
 
-def _record_change(git: Git, head: Head, said: bytes) -> Change:
+def _record_change(store: Store, head: Head, said: bytes) -> Change:
     """`.crm.json` rewritten; keys that are not ours stay."""
     text = (json.dumps({**json.loads(head.record_text), **json.loads(said)}, indent=2) + "\n").encode()
-    made = git.out("hash-object", "-w", "--stdin", "--no-filters", stdin=text).decode().strip()
-    return Change(RECORD, head.record, Entry(head.record.mode, made))
+    return Change(RECORD, head.record, Entry(head.record.mode, store.put("blob", text)))
 
 
-def files_of_commit(git: Git, commit: str) -> dict[str, Rendered]:
+def files_of_commit(store: Store, commit: str) -> dict[str, Rendered]:
     """Path to file of a commit that `commit_sides` made."""
-    told = git.out("ls-tree", "-r", "-z", commit).decode("utf-8", "surrogateescape").split("\0")
-    entries = [(head.split(" "), path) for head, _, path in (row.partition("\t") for row in told if row)]
     found = {}
-    for ((mode, _, oid), path), one in zip(entries, git.objects([oid for (_, _, oid), _ in entries]), strict=True):
+    for path, entry in store.files(store.tree_of(commit)).items():
+        one = store.get(entry.oid)
         if one is None:
-            raise TemplateError(f"{git.root}: git lacks {oid}, which is {path}", "git fsck; crm upgrade --abort")
-        found[path] = Rendered(one.content, mode == "100755")
+            raise TemplateError(
+                f"{store.git.root}: git lacks {entry.oid}, which is {path}", "git fsck; crm upgrade --abort"
+            )
+        found[path] = Rendered(one.content, entry.mode == "100755")
     return found

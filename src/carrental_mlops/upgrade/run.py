@@ -10,7 +10,8 @@ from typing import Any
 from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.governance.ledger import Declined
 from carrental_mlops.scaffold.git import Git
-from carrental_mlops.upgrade.finish import finish, ledger_after, ledger_of
+from carrental_mlops.scaffold.git_store import Store
+from carrental_mlops.upgrade.finish import finish, ledger_of, ledger_planned
 from carrental_mlops.upgrade.journal import Journal, JournalFile
 from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.plan import Plan, open_git
@@ -54,8 +55,9 @@ def foreseen(plan: Plan) -> Outcome:
     """
     file = JournalFile(plan.git)
     WorkTree(plan.git, file, plan.journal).refuse_what_would_be_lost()
-    entries = () if plan.merged.unmerged else ledger_after(plan.git, plan.journal, plan.merged.tree)
-    return _outcome(plan.journal, entries, tuple(e.path for e in plan.returned))
+    with Store(plan.git) as store:
+        entries = () if plan.merged.unmerged else ledger_planned(store, plan, plan.merged.tree)
+    return _outcome(plan.journal, entries, plan.journal.returned)
 
 
 def start(plan: Plan, *, stash: bool = False, look: Callable[[], None] | None = None) -> Outcome:
@@ -78,7 +80,7 @@ def start(plan: Plan, *, stash: bool = False, look: Callable[[], None] | None = 
                 f"uncommitted work in {', '.join(plan.dirty[:5])}{' …' if len(plan.dirty) > 5 else ''}",
                 "commit it, or crm upgrade --stash, which puts it away and back",
             )
-        journal = replace(plan.journal, returned=tuple(e.path for e in plan.returned))
+        journal = plan.journal
         if plan.dirty:
             made = plan.git.identified().text("stash", "create", f"crm upgrade to {journal.version_to}")
             journal = replace(journal, phase="stash", stash=made)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.scaffold.git import Git
+from carrental_mlops.scaffold.git_store import Entry
 from carrental_mlops.upgrade.checked_out import LINK, contents
 from carrental_mlops.upgrade.journal import Journal, JournalFile
-from carrental_mlops.upgrade.merge import Change, Entry
+from carrental_mlops.upgrade.merge import Change
 
 
 @dataclass(frozen=True)
