@@ -52,34 +52,33 @@ def upgrade(
     """
     if ctx.invoked_subcommand:
         return
-    from carrental_mlops.upgrade.command import find_root, moves, versions
-    from carrental_mlops.upgrade.run import abort as undo
+    from carrental_mlops.cli.questions import ask, pairs
+    from carrental_mlops.upgrade import command
 
     if sum((check, fix, go_on, abort)) > 1:
         raise typer.BadParameter("one of --check, --fix, --continue, --abort")
-    root = find_root(repo)
+    root = command.find_root(repo)
     if abort:
-        for line in undo(root):
-            typer.echo(line, err=True)
-        typer.echo("as it was before the upgrade")
-    elif go_on:
-        from carrental_mlops.upgrade.command import go_on as proceed
-
-        _show(proceed(root, check=not no_check), as_json)
+        _abort(root)
+        return
+    if go_on:
+        _show(command.go_on(root, check=not no_check), as_json)
+        return
+    old, new = command.versions(root, to)
+    moving = command.moves(root, old, new, trust)
+    if not sets and not moving:
+        typer.echo(f"already on {new.version}", err=as_json)
+    elif check:
+        _look(root, old, new, run, as_json)
+    elif fix:
+        _fix(root, old, new, dry_run)
     else:
-        old, new = versions(root, to)
-        moving = moves(root, old, new, trust)
-        if not sets and not moving:
-            typer.echo(f"already on {new.version}", err=as_json)
-        elif check:
-            _look(root, old, new, run, as_json)
-        elif fix:
-            _fix(root, old, new, dry_run)
-        else:
-            typer.echo(f"{', '.join(moving) or new.version} …", err=True)
-            _run(
-                root, old, new, (sets, no_input or as_json), (stash, anyway, dry_run, not no_check, run, trust), as_json
-            )
+        typer.echo(f"{', '.join(moving) or new.version} …", err=True)
+        done = command.upgrade(
+            root, old, new, pairs(sets), ask=ask if sys.stdin.isatty() and not (no_input or as_json) else None,
+            stash=stash, anyway=anyway, dry_run=dry_run, check=not no_check, run=run, trust=trust,
+        )  # fmt: skip
+        _show(done, as_json, dry_run)
 
 
 @app.command(epilog='Example: crm upgrade waive Makefile --reason "our runner has no uv" --until 2027-03-31')
@@ -111,25 +110,12 @@ def waive(
         typer.echo(f"{path} is left alone until {until}; commit {LEDGER}")
 
 
-def _run(
-    root: Path,
-    old: Material,
-    new: Material,
-    answers: tuple[list[str] | None, bool],
-    how: tuple[bool, bool, bool, bool, bool | None, bool],
-    as_json: bool,
-) -> None:
-    from carrental_mlops.cli.questions import ask, pairs
-    from carrental_mlops.upgrade.command import upgrade
+def _abort(root: Path) -> None:
+    from carrental_mlops.upgrade.run import abort
 
-    sets, quiet = answers
-    stash, anyway, dry_run, look, run, trust = how
-    asked = ask if sys.stdin.isatty() and not quiet else None
-    done = upgrade(
-        root, old, new, pairs(sets), ask=asked, stash=stash, anyway=anyway, dry_run=dry_run, check=look, run=run,
-        trust=trust,
-    )  # fmt: skip
-    _show(done, as_json, dry_run)
+    for line in abort(root):
+        typer.echo(line, err=True)
+    typer.echo("as it was before the upgrade")
 
 
 def _show(done: Upgraded, as_json: bool, dry_run: bool = False) -> None:

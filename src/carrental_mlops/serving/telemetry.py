@@ -49,57 +49,27 @@ class Metrics:
         stale_s: float | None = None,
         registered_at: float | None = None,
     ) -> None:
-        self.registry = registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
-        names, labels = ("model", "version"), {"model": model, "version": version}
-        self._labels = labels
-
-        def counter(name: str, text: str) -> Counter:
-            return Counter(name, text, names, registry=registry).labels(**labels)
-
-        info = self.gauge("crm_model_info", "Which model answers", "max", "digest")
-        info.labels(**labels, digest=digest).set(1)
-        if registered_at is not None:
-            self._gauge("crm_model_registered_timestamp_seconds", "When the model was registered", "max").set(
-                registered_at
-            )
-        self._requests = Counter("crm_requests", "Requests by HTTP status", (*names, "code"), registry=registry)
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._labels = {"model": model, "version": version}
+        self._name_model(digest, registered_at)
+        self._requests = self._counter("crm_requests", "Requests by HTTP status", "code")
         self._codes: dict[int, Counter] = {}
-        self._seconds = Histogram(
-            "crm_request_seconds",
-            "Seconds from headers to answer",
-            names,
-            buckets=_with(_BUCKETS, p99_s),
-            registry=registry,
-        ).labels(**labels)
-        self.rows = counter("crm_rows", "Rows answered")
-        self.written = counter("crm_audit_written", "Audit events kept")
-        self._dropped = Counter("crm_audit_dropped", "Audit events lost", (*names, "cause"), registry=registry)
-        self._failures = Counter(
-            "crm_failures", "Answers that the service owed and did not give", (*names, "cause"), registry=registry
-        )
-        self._stages = Counter(
-            "crm_stage_seconds", "Seconds that requests waited for a stage", (*names, "stage"), registry=registry
-        )
-        self._scores = Counter("crm_scores", "Rows by score", (*names, "decision", "bin"), registry=registry)
-        for cause in ("queue_full", "deadline", "audit_disk", "features"):  # a rate does not see a counter's birth
-            self._failures.labels(**labels, cause=cause)
-        for cause in ("queue_full", "disk", "slow_disk", "rendering"):
-            self._dropped.labels(**labels, cause=cause)
-        for code in (200, 429, 500, 503, 504):
-            self._codes[code] = self._requests.labels(**labels, code=str(code))
+        self._seconds = self._histogram(
+            "crm_request_seconds", "Seconds from headers to answer", _with(_BUCKETS, p99_s)
+        ).labels(**self._labels)
+        self.rows = self._counter("crm_rows", "Rows answered").labels(**self._labels)
+        self.written = self._counter("crm_audit_written", "Audit events kept").labels(**self._labels)
+        self._dropped = self._counter("crm_audit_dropped", "Audit events lost", "cause")
+        self._failures = self._counter("crm_failures", "Answers that the service owed and did not give", "cause")
+        self._stages = self._counter("crm_stage_seconds", "Seconds that requests waited for a stage", "stage")
+        self._scores = self._counter("crm_scores", "Rows by score", "decision", "bin")
         self._scored: dict[tuple[str, int], int] = {}
-        self.late = counter("crm_features_late", "Reads of stored features over budget or failed")
-        self._age = Histogram(
-            "crm_feature_age_seconds",
-            "Age of stored features",
-            (*names, "view"),
-            buckets=_with(_AGES, stale_s),
-            registry=registry,
-        )
-        self._unknown = Counter(
-            "crm_features_unknown", "Entities without stored features", (*names, "view"), registry=registry
-        )
+        self._begin_at_zero()
+        late = self._counter("crm_features_late", "Reads of stored features over budget or failed")
+        self.late = late.labels(**self._labels)
+        self._age = self._histogram("crm_feature_age_seconds", "Age of stored features", _with(_AGES, stale_s), "view")
+        self._unknown = self._counter("crm_features_unknown", "Entities without stored features", "view")
         self.queue_fill = self._gauge("crm_queue_fill_ratio", "Fullest that the queue was of late", "livemax")
         self.audit_waiting = self._gauge("crm_audit_waiting_seconds", "Age of the oldest event not sent", "livemax")
         self.audit_free = self._gauge("crm_audit_free_ratio", "Free share of the audit's disk", "livemin")
@@ -112,6 +82,28 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, mode: Literal["max", "livemax", "livemin"]) -> Gauge:
         return self.gauge(name, text, mode).labels(**self._labels)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, ("model", "version", *labels), registry=self.registry)
+
+    def _histogram(self, name: str, text: str, buckets: list[float], *labels: str) -> Histogram:
+        return Histogram(name, text, ("model", "version", *labels), buckets=buckets, registry=self.registry)
+
+    def _name_model(self, digest: str, registered_at: float | None) -> None:
+        info = self.gauge("crm_model_info", "Which model answers", "max", "digest")
+        info.labels(**self._labels, digest=digest).set(1)
+        if registered_at is not None:
+            since = self._gauge("crm_model_registered_timestamp_seconds", "When the model was registered", "max")
+            since.set(registered_at)
+
+    def _begin_at_zero(self) -> None:
+        """A rate does not see a counter's birth."""
+        for cause in ("queue_full", "deadline", "audit_disk", "features"):
+            self._failures.labels(**self._labels, cause=cause)
+        for cause in ("queue_full", "disk", "slow_disk", "rendering"):
+            self._dropped.labels(**self._labels, cause=cause)
+        for code in (200, 429, 500, 503, 504):
+            self._codes[code] = self._requests.labels(**self._labels, code=str(code))
 
     def answered(self, code: int, seconds: float) -> None:
         """Count one request."""
