@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from background_program import free_port
 
 ROOT = Path(__file__).parents[2]
 NAME, VERSION = "payments", "3"
@@ -174,7 +174,7 @@ class Address:
 @contextmanager
 def server(runtime: str, repo: Path, log: Path) -> Iterator[Address]:
     """The real server of `runtime` (crm, mlserver or seldon) with the repo's bundle, ready."""
-    address = Address(runtime, _free_port(), _free_port())
+    address = Address(runtime, free_port(), free_port())
     command, variables = {"crm": _crm, "mlserver": _mlserver, "seldon": _seldon}[runtime](repo, address)
     quiet = {k: v for k, v in os.environ.items() if not k.startswith(("MLSERVER_", "CRM_", "PYTHON"))}
     with log.open("wb") as sink:
@@ -212,7 +212,7 @@ def _mlserver(repo: Path, address: Address) -> tuple[list[str], dict[str, str]]:
         "MLSERVER_HOST": "127.0.0.1",
         "MLSERVER_HTTP_PORT": str(address.http),
         "MLSERVER_GRPC_PORT": str(address.grpc),
-        "MLSERVER_METRICS_PORT": str(_free_port()),
+        "MLSERVER_METRICS_PORT": str(free_port()),
         "MLSERVER_PARALLEL_WORKERS": "0",
     }
     empty = repo / "mlserver"
@@ -223,7 +223,7 @@ def _mlserver(repo: Path, address: Address) -> tuple[list[str], dict[str, str]]:
 def _seldon(repo: Path, address: Address) -> tuple[list[str], dict[str, str]]:
     python = environment("seldon", ROOT / "requirements" / "seldon.txt", "--editable", str(ROOT))
     parameters = [{"name": "model_uri", "value": str(repo / "bundle"), "type": "STRING"}]
-    ports = {"http": address.http, "grpc": address.grpc, "metrics": _free_port()}
+    ports = {"http": address.http, "grpc": address.grpc, "metrics": free_port()}
     options = [text for kind, port in ports.items() for text in (f"--{kind}-port", str(port))]
     model = "carrental_mlops.serving.runtimes.seldon.Model"
     command = [str(python.with_name("seldon-core-microservice")), model, "--service-type", "MODEL", *options]
@@ -243,9 +243,3 @@ def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
         assert process.poll() is None, log.read_text()
         time.sleep(0.1)
     raise AssertionError(f"not ready in 90 s:\n{log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

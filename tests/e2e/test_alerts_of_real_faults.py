@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background_program import free_port
 from online_parts import Filled
-from prometheus_running import Prometheus, free_port, prometheus
+from prometheus_running import Prometheus, prometheus
 from service_process import INFER, ServiceProcess, bundle, running
 
 from carrental_mlops.config import RepoConfig, load

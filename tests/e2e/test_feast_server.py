@@ -7,10 +7,8 @@ version, so that the command itself does not start.
 from __future__ import annotations
 
 import asyncio
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
-from online_parts import CUSTOMERS, Filled, Proxy, answering, free_port, listening
+from background_program import answers, free_port, process
+from online_parts import CUSTOMERS, Filled, Proxy, answering, listening
 
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.integrations.feast_store import feast_folder, online_config, project_name
@@ -56,27 +55,9 @@ def port(filled: Filled, tmp_path_factory: pytest.TempPathFactory) -> Iterator[i
     }
     (folder / "feature_store.yaml").write_text(yaml.safe_dump(config))
     port = free_port()
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)], stdout=log, stderr=log)
-    try:
-        wait_for(f"http://127.0.0.1:{port}/health", process, folder / "log")
+    with process(folder, "feast", sys.executable, "-c", SERVE, str(folder), str(port)) as started:
+        answers(f"http://127.0.0.1:{port}/health", 120, started, folder / "feast.log")
         yield port
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=2).read()
-            return
-        except OSError:
-            if process.poll() is not None:
-                break
-            time.sleep(0.2)
-    raise RuntimeError(log.read_text()[-3000:])
 
 
 def through(port: int, filled: Filled, **policy: Any) -> OnlineReader:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background_program import free_port
 from graph_processes import (
     LICENCE,
     SHAPES,
@@ -29,7 +30,6 @@ from graph_processes import (
 )
 from rendered_repos import NEW, OLD, config_of
 from route_stand_in import Gateway
-from service_process import free_port
 
 from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.serving.audit_event import TYPE

@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from background_program import free_port
 from crm_process import CRM
-from service_process import INFER, PAYMENT, ServiceProcess, bundle, free_port, service_repo
+from service_process import INFER, PAYMENT, ServiceProcess, bundle, service_repo
 
 from carrental_mlops.scaffold.render import new_repo
 

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from background_program import free_port
 from graph_processes import NodeProcess, Served, graph_repo, nodes, payment
 from rendered_repos import NEW, config_of, node
-from service_process import free_port
 
 from carrental_mlops.deploy.manifests import helm
 from carrental_mlops.deploy.manifests.values import as_helm, values_of

@@ -14,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from background_program import free_port
 from crm_process import CRM, SMALL, finished, fraud_repo, training
-from service_process import ServiceProcess, free_port
+from service_process import ServiceProcess
 
 from carrental_mlops.serving.audit_log import events
 

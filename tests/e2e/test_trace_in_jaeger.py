@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 import traced_gateway
+from background_program import free_port
 from graph_processes import SHAPES, NodeProcess, Served, Wiring, graph_repo, payment
 from jaeger_running import Jaeger, jaeger
-from service_process import free_port
 
 pytestmark = pytest.mark.e2e
 BUDGET_MS = 500

@@ -15,8 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from background_program import free_port
 from control_plane import BINARIES, ControlPlane, binary
-from service_process import free_port
 
 USER, PASSWORD = "fluent", "a-made-up-password"
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from service_process import free_port
+from background_program import free_port
 
 from carrental_mlops.data.model import LightGbm, Model
 from carrental_mlops.serving.endpoint import Identity

@@ -23,9 +23,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from background_program import answers, found, free_port, process
 from control_plane import ControlPlane
 from haproxy_traffic import HAProxy
-from service_process import free_port
 
 BUILDAH = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot", "CRM_IMAGE_BUILDER": "buildah"}
 _POLL_S = 0.3
@@ -85,11 +85,6 @@ def missing() -> list[str]:
     return lacks + ([] if os.geteuid() == 0 else ["root, for buildah"])
 
 
-def found(name: str) -> str | None:
-    """The program of this name; Debian keeps some where not every user looks."""
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
 @contextmanager
 def registry(folder: Path) -> Iterator[str]:
     """A registry of images on loopback; its address. What was built for it is forgotten by buildah at the end."""
@@ -113,38 +108,6 @@ def registry(folder: Path) -> Iterator[str]:
             lines = _buildah("images", "--format", "{{.Name}} {{.ID}}").splitlines()  # an older build has no tag
             for image in {line.split()[1] for line in lines if line.startswith(f"{address}/")}:
                 _buildah("rmi", "--force", image)
-
-
-@contextmanager
-def process(folder: Path, name: str, *command: str, **env: str) -> Iterator[None]:
-    """`command` until the block ends, with `env` beside this process's own; its output goes to `<name>.log`."""
-    with (folder / f"{name}.log").open("wb") as log:
-        started = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder, env=os.environ | env)
-    try:
-        yield
-    finally:
-        started.terminate()
-        try:
-            started.wait(10)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
-
-
-def answers(url: str, seconds: float = 60) -> None:
-    """Wait until `url` answers with any status below 400.
-
-    Raises:
-        AssertionError: it does not in time.
-    """
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            assert time.monotonic() < end, f"{url} does not answer"
-            time.sleep(0.1)
 
 
 @dataclass

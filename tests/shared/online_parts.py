@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from background_program import free_port
 
 from carrental_mlops.config.serving import OnlineFeatures
 from carrental_mlops.core.context import Context
@@ -184,10 +185,3 @@ def listening(handle: Callable[..., Any]) -> Iterator[int]:
     yield port
     end()
     thread.join(10)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

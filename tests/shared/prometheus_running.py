@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 import yaml
-from service_process import free_port
 
 
 @dataclass
@@ -107,4 +106,4 @@ def prometheus(
         process.wait(20)
 
 
-__all__ = ["Prometheus", "free_port", "prometheus"]
+__all__ = ["Prometheus", "prometheus"]

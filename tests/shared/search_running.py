@@ -6,14 +6,12 @@ import os
 import pwd
 import shutil
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from service_process import free_port
+from background_program import answers, free_port, process
 
 _HERE = Path(__file__).parent / "search_node"
 
@@ -50,20 +48,7 @@ def opensearch(folder: Path) -> Iterator[str]:
     jars, port = _jars(), free_port()
     (folder / "config").mkdir(parents=True)
     command = ["java", "-Xmx512m", "-cp", f"{jars}/*", str(_HERE / "SearchNode.java"), str(folder), str(port)]
-    with (folder / "said.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    url, deadline = f"http://127.0.0.1:{port}", time.monotonic() + 240
-    try:
-        while True:
-            try:
-                urllib.request.urlopen(url, timeout=2).close()
-                break
-            except OSError:
-                said = (folder / "said.log").read_text(errors="replace")[-2000:]
-                assert process.poll() is None, said
-                assert time.monotonic() < deadline, said
-                time.sleep(0.5)
+    url = f"http://127.0.0.1:{port}"
+    with process(folder, "said", *command) as started:
+        answers(url, 240, started, folder / "said.log")
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)

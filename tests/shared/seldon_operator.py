@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from background_program import free_port
 from cluster_definitions import YamlLoader, seldon_chart
 from control_plane import ControlPlane
 
@@ -53,7 +54,7 @@ def running_operator(plane: ControlPlane, operator: Path) -> Iterator[None]:
     objects = {one["kind"]: one for one in chart_objects()}
     plane.namespace(NAMESPACE)
     assert (answer := plane.apply([objects["ConfigMap"]])).returncode == 0, answer.stderr
-    port, folder = _free_port(), plane.folder / _NAME
+    port, folder = free_port(), plane.folder / _NAME
     serving = folder / "k8s-webhook-server" / "serving-certs"
     serving.mkdir(parents=True)
     shutil.copy(plane.folder / "apiserver.crt", serving / "tls.crt")
@@ -101,12 +102,6 @@ def _refuses(plane: ControlPlane) -> bool:
         "spec": {"predictors": []},
     }
     return "Graph contains no predictors" in plane.apply([empty], dry_run=True).stderr
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def _listens(port: int) -> bool:

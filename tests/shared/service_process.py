@@ -7,7 +7,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Thread
 from typing import Any
+
+from background_program import free_port
 
 INFER = "/v2/models/payments/infer"
 
@@ -177,13 +178,6 @@ def running(
                     process.wait(1 if number == signal.SIGTERM else 10)
                 except subprocess.TimeoutExpired:
                     continue
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def request_bytes(document: Any = PAYMENT, path: str = INFER, *headers: str) -> bytes:

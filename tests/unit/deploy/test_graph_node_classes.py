@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from background_program import free_port
 from graph_processes import Index, NodeThread, Unit, Wiring, graph_repo, nodes, payment
 from prometheus_client import CollectorRegistry
-from service_process import free_port
 
 from carrental_mlops.config import load
 from carrental_mlops.config.deploy import Node as Named

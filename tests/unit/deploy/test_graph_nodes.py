@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from background_program import free_port
 from graph_processes import (
     APART,
     COLUMNS,
@@ -31,7 +32,6 @@ from graph_processes import (
     ship,
     stored_of,
 )
-from service_process import free_port
 
 from carrental_mlops.config import load
 from carrental_mlops.config.deploy import Deploy

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from service_process import INFER, PAYMENT, ServiceProcess, bundle, free_port, service_repo
+from background_program import free_port
+from service_process import INFER, PAYMENT, ServiceProcess, bundle, service_repo
 
 from carrental_mlops.core.repo import ModelRepo, open_repo
 from carrental_mlops.errors import ConfigError, DataError

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from background_program import free_port
 from pydantic import Field
 
 from carrental_mlops.config.serving import Serving
@@ -78,7 +78,7 @@ def make_app(model: Model) -> Callable[..., App]:
             IDENTITY,
             service(model),
             Signature(service.schema, without=("is_fraud",)),
-            Serving(**{"port": _free_port(), "deadline_ms": 5_000, "drain_s": 0, **settings}),
+            Serving(**{"port": free_port(), "deadline_ms": 5_000, "drain_s": 0, **settings}),
         )
         return App(endpoint, Metrics(IDENTITY.name, IDENTITY.version, IDENTITY.digest))
 
@@ -151,9 +151,3 @@ def payment_service() -> type[ModelService]:
 def payment() -> dict[str, Any]:
     """A request that is answered."""
     return request_of(customer_id=[7], paid_at=["2026-03-01T10:30:00Z"], amount_eur=[120.5], rental_days=[3])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

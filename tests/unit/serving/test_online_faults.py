@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from online_parts import Filled, Proxy, RedisServer, answering, free_port, listening
+from background_program import free_port
+from online_parts import Filled, Proxy, RedisServer, answering, listening
 
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.serving.endpoint import Stored

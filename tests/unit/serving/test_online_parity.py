@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from background_program import free_port
 from conftest import Client, request_of
-from online_parts import NOW, Features, Filled, RedisServer, free_port, tables, team_views
+from online_parts import NOW, Features, Filled, RedisServer, tables, team_views
 from pydantic import Field
 
 from carrental_mlops.config import Columns

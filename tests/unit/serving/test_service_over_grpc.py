@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from background_program import free_port
 from otlp_collector import Collector, attributes
 
 from carrental_mlops.serving.app import App
@@ -20,13 +21,6 @@ from carrental_mlops.serving.grpc_server import GrpcServer
 from carrental_mlops.serving.oip import open_inference_pb2 as oip
 from carrental_mlops.serving.refusal import Refusal
 from carrental_mlops.serving.traces import Traces
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class SlowStore:
