@@ -18,6 +18,7 @@ from carrental_mlops.config import load
 from carrental_mlops.config.reader import repo_config
 from carrental_mlops.data.simulator import FraudSimulation
 from carrental_mlops.deploy.manifests.render import render
+from carrental_mlops.deploy.releases.release import ModelRef
 from carrental_mlops.integrations.mlflow import Registry, tracking_uri
 
 _UNSHARE = subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode == 0
@@ -62,7 +63,10 @@ def repo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def pod_of(repo: Path, *sets: str) -> dict[str, Any]:
     """The pod of the CronJob that the chart makes for this machine's environment."""
     config = repo_config(load(repo, "local", sets))
-    made = render(config, "local", release("local-1", "1")).objects
+    champion = Registry(tracking_uri(repo), _NAME).champion()
+    assert champion is not None
+    model = ModelRef(name=_NAME, version=champion.version, digest=champion.digest)
+    made = render(config, "local", release("local-1", model=model)).objects
     (job,) = [one for one in made if one["kind"] == "CronJob"]
     pod: dict[str, Any] = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
     return pod
@@ -117,12 +121,20 @@ def test_features_then_large_batch_answer_a_file_of_the_claim(repo: Path, tmp_pa
     hold_answers(answers_of(repo, [*pod["initContainers"], *pod["containers"]], tmp_path), repo, 2_000)
 
 
-def test_a_job_without_a_champion_says_so_and_is_not_tried_again(repo: Path, tmp_path: Path) -> None:
+def test_a_job_whose_release_names_another_model_answers_nothing(repo: Path, tmp_path: Path) -> None:
+    (container,) = pod_of(repo, f"deploy.batch={{schedule: '0 3 * * *', image: '{IMAGE}'}}")["containers"]
+    before = set((repo / ".crm" / "predictions").glob("*"))
+    done = run_container({**container, "args": ["--env=local", f"--model=1@{'0' * 64}"]}, repo, tmp_path)
+    assert done.returncode == 1 and "version 1 is another model than the one that is named" in done.stderr
+    assert set((repo / ".crm" / "predictions").glob("*")) == before
+
+
+def test_a_job_whose_model_the_registry_lacks_says_so_and_is_not_tried_again(repo: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     config = repo_config(load(repo, "local", (f"deploy.batch={{schedule: '0 3 * * *', image: '{IMAGE}'}}",)))
     (job,) = [one for one in render(config, "local", release("local-1", "1")).objects if one["kind"] == "CronJob"]
     (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     done = run_container(container, repo, tmp_path, tmp_path / "empty")
-    assert "has no champion" in done.stderr
+    assert "model night-watch has no version 1" in done.stderr
     (fails, _) = job["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
     assert fails["action"] == "FailJob" and done.returncode in fails["onExitCodes"]["values"]

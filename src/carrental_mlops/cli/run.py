@@ -34,6 +34,10 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every step, even one whose result is stored.")
     ] = False,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="VERSION[@DIGEST]", help="Its champion step reads this version, whoever is champion."),
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Write what was measured and judged here, for `crm report comment`.")
     ] = None,
@@ -44,11 +48,27 @@ def run(
     from carrental_mlops.orchestration.launch import Request
 
     found = open_repo(repo, env, sets or ())
+    if model:
+        found = open_repo(found.root, env, (*(sets or ()), *_named(found, pipeline, model)))
     request = Request(pipeline, engine, env, step, not no_cache)
     if dry_run:
         _plan(found, request, as_json)
     else:
         _run(found, request, as_json, record)
+
+
+def _named(repo: ModelRepo, pipeline: str, model: str) -> list[str]:
+    """Settings by which the champion steps of `pipeline` read the version that `model` names; one may have none."""
+    from carrental_mlops.steps import ChampionStep
+
+    found = repo.pipeline(pipeline)
+    version, _, digest = model.partition("@")
+    at = [
+        f"pipelines.{found.name}.steps.{slot}" for slot, cls in found.slots().items() if issubclass(cls, ChampionStep)
+    ]
+    return [
+        f'{one}.{key}="{value}"' for one in at for key, value in (("version", version), ("digest", digest)) if value
+    ]
 
 
 def _run(repo: ModelRepo, request: Request, as_json: bool, record: Path | None) -> None:

@@ -189,7 +189,7 @@ class Batch(Frozen):
     schedule: str
     """Five fields of cron, UTC, such as `0 3 * * *`."""
     image: str = Field(pattern=r"^[a-z0-9./:_-]+@sha256:[0-9a-f]{64}$")
-    """Of `Dockerfile.pipelines`, by digest; the champion comes from the registry when the job starts."""
+    """Of `Dockerfile.pipelines`, by digest; the release's own model comes from the registry when the job starts."""
     pipelines: Annotated[tuple[PipelineName, ...], Field(min_length=1)] = ("batch_inference",)
     """Run one after the other on one disk, such as `[features, large_batch]`; the last one answers."""
     deadline_s: int | None = Field(default=None, gt=0)

@@ -7,12 +7,17 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
-from carrental_mlops.core import Step
+from pydantic import Field
+
+from carrental_mlops.core import Step, StepConfig
 from carrental_mlops.data.measures.drift import Bins, bins_from_json, bins_to_json
 from carrental_mlops.data.model import Model
 from carrental_mlops.errors import DataError
+
+if TYPE_CHECKING:
+    from carrental_mlops.integrations.mlflow import RegisteredModel, Registry
 
 PROFILE = "profile.json"
 """File beside a registered model: how its training data was spread."""
@@ -59,25 +64,41 @@ class Champion:
         return cls(Model.load(folder / "model", saved) if saved else None, version, profile, digest, told)
 
 
+class ChampionConfig(StepConfig):
+    """Which version is read."""
+
+    version: str | None = None
+    """A version of the registry; unset: the one that is champion now. `crm run --model` sets both."""
+    digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Of that version: another model under its number is refused."""
+
+
 class ChampionStep(Step):
     """Reads the registry, which may change between two runs: never served from a cache. Hooks: none."""
 
+    config: ChampionConfig
     cacheable: ClassVar[bool] = False
 
     @final
     def run(self) -> Champion:
-        """The registered champion; nothing where no registry exists yet or none was promoted.
+        """The registered champion, or the version that is named; nothing where none was promoted.
 
         Raises:
             PlatformError: the registry cannot be reached.
-            DataError: the registered files differ from their digest.
+            ConfigError: the version that is named does not exist.
+            DataError: the registered files differ from their digest, or it is another model than the one named.
         """
         from carrental_mlops.integrations.mlflow import has_registry, registry_for
 
         if not has_registry(self.context):
+            if self.config.version is not None:
+                raise DataError(
+                    f"model version {self.config.version} is named, and there is no registry here",
+                    "set mlflow.tracking_uri to the registry that holds it",
+                )
             return Champion()
         registry = registry_for(self.context)
-        found = registry.champion()
+        found = self._wanted(registry)
         if found is None:
             return Champion()
         with tempfile.TemporaryDirectory(prefix="crm-champion-") as scratch:
@@ -88,3 +109,16 @@ class ChampionStep(Step):
             champion = Champion(Model.load(folder, found.digest), found.version, spread, found.digest, told)
         self.context.param("champion_version", found.version)
         return champion
+
+    def _wanted(self, registry: Registry) -> RegisteredModel | None:
+        number, digest = self.config.version, self.config.digest
+        if number is None:
+            return registry.champion()
+        found = registry.version(number)
+        if digest is not None and found.digest != digest:
+            raise DataError(
+                f"version {number} is another model than the one that is named: the registry has digest "
+                f"{found.digest[:12]}, not {digest[:12]}",
+                "deploy a release of the model that the registry holds: crm deploy, or restore the registry",
+            )
+        return found

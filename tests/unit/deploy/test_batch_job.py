@@ -9,17 +9,22 @@ import pytest
 import yaml
 from batch_jobs import IMAGE, with_batch
 from pydantic import ValidationError
+from releases import NOON
 from rendered_repos import NEW, OLD, config_of, with_everything
 from watched import config, said, tool
 
 from carrental_mlops.config.cron import Cron
+from carrental_mlops.deploy.cluster.deployment import alone_in
 from carrental_mlops.deploy.diff.objects import diff
+from carrental_mlops.deploy.manifests import helm
 from carrental_mlops.deploy.manifests.batch import hold_pipelines
 from carrental_mlops.deploy.manifests.network import batch_egress_of
 from carrental_mlops.deploy.manifests.policy import check
 from carrental_mlops.deploy.manifests.render import render
+from carrental_mlops.deploy.manifests.values import as_now
 from carrental_mlops.deploy.observe.alerts import alerts_of
 from carrental_mlops.deploy.observe.rules import rules_of
+from carrental_mlops.deploy.releases.draft import Draft, Wanted
 from carrental_mlops.errors import ConfigError
 
 HOUR, DAY = 3600, 86_400
@@ -79,6 +84,7 @@ def test_it_is_a_cron_job_beside_the_service_on_both_platforms(platform: str) ->
     assert (job["activeDeadlineSeconds"], job["backoffLimit"]) == (900, 2)
     (container,) = job["template"]["spec"]["containers"]
     assert (container["image"], container["command"]) == (IMAGE, ["crm", "run", "batch_inference"])
+    assert container["args"] == ["--env=prod", f"--model={NEW.model.version}@{NEW.model.digest}"]
     (account,) = [one for one in rendered.objects
                   if one["kind"] == "ServiceAccount" and one["metadata"]["name"] == "fraud-payments-batch"]  # fmt: skip
     assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == role
@@ -96,6 +102,27 @@ def test_without_one_nothing_of_the_service_changes() -> None:
         "NetworkPolicy fraud-payments", "PrometheusRule fraud-payments", "ConfigMap fraud-payments-dashboard",
     }  # fmt: skip
     assert not any(change.restarts for change in found.values())
+
+
+def _model_of(made: Any) -> str:
+    pod = job_of(made)["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return str(pod["containers"][0]["args"][-1])
+
+
+def test_it_runs_the_champions_model_while_another_is_tried_and_a_rollback_brings_that_back() -> None:
+    config = with_batch(config_of(rollout={"kind": "canary", "steps": [10, 50]}))
+    old, new = ({"version": one.model.version, "digest": one.model.digest} for one in (OLD, NEW))
+    assert old != new
+    before = Draft(config, "prod", Wanted("jane"), OLD.image, OLD.model, (), (), None)
+    first = before.stored("prod-1", None, None, NOON)
+    tried = Draft(config, "prod", Wanted("jane"), NEW.image, NEW.model, (), (), None).stored(
+        "prod-2", first.release, "prod-1", NOON
+    )
+    assert _model_of(first.manifests) == _model_of(tried.manifests) == "--model={version}@{digest}".format(**old)
+    promoted = helm.render(alone_in(tried), "fraud-payments", "models")
+    assert _model_of(promoted) == "--model={version}@{digest}".format(**new)
+    back = helm.render(as_now(alone_in(first)), "fraud-payments", "models")
+    assert _model_of(back) == "--model={version}@{digest}".format(**old)
 
 
 def test_callers_of_the_service_do_not_reach_it_and_it_has_ways_out_of_its_own() -> None:

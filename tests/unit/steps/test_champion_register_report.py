@@ -14,10 +14,11 @@ import pytest
 from carrental_mlops.config import Columns
 from carrental_mlops.core import Context
 from carrental_mlops.data.model import Calibration, Model
-from carrental_mlops.errors import DataError, PlatformError
+from carrental_mlops.errors import ConfigError, DataError, PlatformError
 from carrental_mlops.files import whole_file
 from carrental_mlops.steps import (
     Champion,
+    ChampionConfig,
     ChampionStep,
     Comparison,
     Evaluation,
@@ -113,6 +114,30 @@ def test_the_first_that_passes_is_champion_then_only_a_better_one(tmp_path: Path
     winner, loser = register(tmp_path, model(12), champion=now), register(tmp_path, model(13), champion=now)
     assert winner.alias == "champion" and champion(tmp_path).version == winner.version
     assert loser.alias == "challenger" and f"another run has promoted {winner.version}" in loser.reason
+
+
+def named(root: Path, **config: str) -> Champion:
+    context = Context(root=root, service="fraud", stores=True)
+    return ChampionStep(ChampionConfig(**config), context).run()
+
+
+def test_a_version_that_is_named_is_read_whoever_is_champion_now(tmp_path: Path) -> None:
+    first = register(tmp_path, model())
+    later = register(tmp_path, model(12), champion=champion(tmp_path))
+    assert champion(tmp_path).version == later.version != first.version
+    assert first.version is not None and first.digest is not None
+    found = named(tmp_path, version=first.version, digest=first.digest)
+    assert found.version == first.version and found.model is not None and found.digest == first.digest
+    assert np.array_equal(found.model.score(rows()), model().score(rows()))
+    with pytest.raises(DataError, match=f"version {later.version} is another model than the one that is named"):
+        named(tmp_path, version=str(later.version), digest=first.digest)
+    with pytest.raises(ConfigError, match="99"):
+        named(tmp_path, version="99")
+
+
+def test_a_version_that_is_named_is_not_left_out_where_there_is_no_registry(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="version 7 is named, and there is no registry"):
+        named(tmp_path, version="7")
 
 
 def test_evaluation_measures_the_champion_on_the_same_rows_and_names_a_lost_column() -> None:
