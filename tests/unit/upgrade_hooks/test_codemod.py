@@ -24,11 +24,6 @@ RENAMED_HOOK = 'renamed_hook("TrainStep.sample_weight", "weights", since="0.2.0"
 REMOVED_HOOK = 'removed_hook("TrainStep.sample_weight", since="0.2.0", advice="set steps.train.weights")'
 
 
-@pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return version(tmp_path_factory.mktemp("old"), "0.1.0")
-
-
 @pytest.fixture
 def new(tmp_path: Path) -> Material:
     return version(tmp_path, "0.2.0")

@@ -34,11 +34,6 @@ def every_hook(material: Material) -> dict[str, Hook]:
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return version(tmp_path_factory.mktemp("old"), "0.1.0")
-
-
-@pytest.fixture(scope="module")
 def before(old: Material) -> dict[str, Hook]:
     return every_hook(old)
 
