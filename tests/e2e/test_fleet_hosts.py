@@ -17,6 +17,7 @@ from small_fleet import FIXED, bare, fleet_of, two_versions
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.fleet.campaign import Campaign, Result, Settings
 from carrental_mlops.fleet.campaign_state import CampaignState, Entry
+from carrental_mlops.fleet.campaign_text import line
 from carrental_mlops.fleet.clones import Clones
 from carrental_mlops.fleet.hosting import Host, Kind, host_of
 from carrental_mlops.fleet.inventory import read_fleet
@@ -101,6 +102,34 @@ def test_a_closed_merge_request_is_not_opened_again(host: Hosted, repos: Path, t
     (tmp_path / "state" / "upgrade.jsonl").unlink()
     assert _only(_run(host, repos, tmp_path, "a")).step == "closed"
     assert len(host.merge_requests) == 1
+
+
+def test_a_closed_merge_request_counts_on_neither_side_and_is_made_anew_only_on_wish(
+    host: Hosted, repos: Path, tmp_path: Path
+) -> None:
+    def go(**how: object) -> Result:
+        return _run(host, repos, tmp_path, canary="a", **{"stop_above": 0.0, **how})
+
+    assert "have not ended" in go(gate="pipeline").stopped
+    host.merge_requests[0]["state"] = "closed"
+    stopped = go(gate="pipeline")
+    assert "all 1 merge requests were closed" in stopped.stopped and not stopped.failing
+    assert line(stopped.entries[0]) == "closed by a person" and len(host.merge_requests) == 1
+    on = go(gate="made")
+    assert [e.step for e in on.entries] == ["closed", "opened"] and on.stopped.startswith("wave 1")
+    host.requests.clear()
+    assert go(gate="made").entries[0].step == "closed" and host.count("POST", "") == 0
+    again = go(gate="made", again=True)
+    assert again.entries[0].step == "opened" and again.entries[0].number == 2 and len(host.merge_requests) == 3
+    assert len(go(gate="made", again=True).entries) == 2 and len(host.merge_requests) == 3
+
+
+def test_one_that_a_person_opened_again_is_followed_again(host: Hosted, repos: Path, tmp_path: Path) -> None:
+    _run(host, repos, tmp_path, "a")
+    host.merge_requests[0]["state"] = "closed"
+    assert _only(_run(host, repos, tmp_path, "a")).step == "closed"
+    host.merge_requests[0]["state"] = "opened" if host.kind == "gitlab" else "open"
+    assert _only(_run(host, repos, tmp_path, "a")).step == "opened" and len(host.merge_requests) == 1
 
 
 def test_the_next_wave_waits_for_the_canarys_pipeline(host: Hosted, repos: Path, tmp_path: Path) -> None:

@@ -77,6 +77,9 @@ def upgrade(
         Literal["pipeline", "made"], typer.Option(help="What a wave's merge requests show before the next wave.")
     ] = "pipeline",
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for pipelines; then it is run again.")] = 0.0,
+    again: Annotated[
+        bool, typer.Option("--again", help="A new merge request where somebody closed one; --only says for whom.")
+    ] = False,
     state: Annotated[
         Path | None, typer.Option(help="State file; default: .crm/fleet/upgrade-<version>.jsonl.")
     ] = None,
@@ -93,7 +96,7 @@ def upgrade(
     fleet, clones = _fleet(source, url, topic, only, canary)
     versions = Versions()
     new = versions.get(to or _installed())
-    settings = Settings(jobs, tuple(wave or ["10%"]), stop_above, gate, wait)
+    settings = Settings(jobs, tuple(wave or ["10%"]), stop_above, gate, wait, again=again)
     campaign = Campaign(fleet, new, clones, settings, versions, _tell)
     if dry_run:
         _show_campaign(campaign.foresee(), None, as_json)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Event, Lock
 from typing import Literal
 
 from carrental_mlops.errors import ConfigError, CrmError
@@ -19,6 +18,7 @@ from carrental_mlops.fleet.campaign_text import merge_request, title
 from carrental_mlops.fleet.clones import Clones
 from carrental_mlops.fleet.hosting import Host, MergeRequest, Proposal
 from carrental_mlops.fleet.inventory import Fleet, Member
+from carrental_mlops.fleet.tally import Tally, judged
 from carrental_mlops.fleet.versions import Versions
 from carrental_mlops.scaffold.versions import Material
 
@@ -40,6 +40,8 @@ class Settings:
     wait_s: float = 0.0
     """How long to wait for pipelines."""
     poll_s: float = _POLL_S
+    again: bool = False
+    """Whether a merge request that somebody closed is made anew."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ class Campaign:
             state.plan(waves_of(self.fleet.members, self.settings.waves))
             for wave in sorted({state.entries[one.name].wave for one in self.fleet.members}):
                 here = [one for one in self.fleet.members if state.entries[one.name].wave == wave]
-                self._wave(here, state)
-                stopped, failing = self._judged(here, state, self._after(wave, state))
+                done = self._wave(here, state)
+                stopped, failing = self._judged(here, state, self._after(wave, state), done)
                 if stopped:
                     return self._result(state, f"wave {wave}: {stopped}", failing)
             return self._result(state)
@@ -126,9 +128,10 @@ class Campaign:
         """Whether a later wave waits for this one."""
         return any(state.entries[one.name].wave > wave for one in self.fleet.members)
 
-    def _wave(self, members: Sequence[Member], state: CampaignState) -> None:
-        todo = [one for one in members if state.entries[one.name].step in ("waiting", "failed")]
-        tally = _Tally(self.settings.stop_above * len(members))
+    def _wave(self, members: Sequence[Member], state: CampaignState) -> set[str]:
+        """Take what is left of it; the names of those that were taken. What was closed may be open again."""
+        todo = [one for one in members if state.entries[one.name].step in ("waiting", "failed", "closed")]
+        tally = Tally(self.settings.stop_above, len(members))
         for one in members:
             if one not in todo:
                 tally.count(state.entries[one.name])
@@ -138,8 +141,9 @@ class Campaign:
             except BaseException:
                 tally.stop.set()
                 raise
+        return {one.name for one in todo}
 
-    def _taken(self, member: Member, state: CampaignState, tally: _Tally) -> None:
+    def _taken(self, member: Member, state: CampaignState, tally: Tally) -> None:
         if tally.stop.is_set():
             return
         entry = state.entries[member.name]
@@ -151,14 +155,15 @@ class Campaign:
             done = replace(entry, step="failed", why=str(error))
         state.put(done)
         tally.count(done)
-        self.tell(done)
+        if done.step != "closed" or done != entry:
+            self.tell(done)
 
     def _upgraded(self, member: Member, entry: Entry, state: CampaignState) -> Entry:
         host, project = self.fleet.host, member.project
         entry = replace(entry, why="")
         if host is not None and project is not None:
             found = host.find(project.path, self._branch)
-            if found:
+            if found and not (self.settings.again and _the(found).state == "closed"):
                 return _with(entry, _the(found))
         root = self.clones.at(member)
         made = prepare(root, self.new, self.versions, self._author)
@@ -181,7 +186,7 @@ class Campaign:
         try:
             if self.fleet.host is not None and member.project is not None:
                 found = self.fleet.host.find(member.project.path, self._branch)
-                if found:
+                if found and not (self.settings.again and _the(found).state == "closed"):
                     return _with(entry, _the(found))
             made = prepare(self.clones.at(member), self.new, self.versions, self._author, dry_run=True)
             done = replace(entry, step="current") if made is None else _told(entry, made)
@@ -190,18 +195,23 @@ class Campaign:
         self.tell(done)
         return done
 
-    def _judged(self, members: Sequence[Member], state: CampaignState, more: bool) -> tuple[str, bool]:
+    def _judged(self, members: Sequence[Member], state: CampaignState, more: bool, taken: set[str]) -> tuple[str, bool]:
         """Why the next wave may not begin, and whether that is for failures."""
         ends = time.monotonic() + self.settings.wait_s
+        asked = members if more else [one for one in members if one.name not in taken]
         while True:
-            if more and self.fleet.host is not None:
-                self._ask_pipelines(members, state, self.fleet.host)
+            if self.fleet.host is not None:
+                self._ask_pipelines(asked, state, self.fleet.host)
             entries = [state.entries[one.name] for one in members]
-            bad = [one for one in entries if not one.good and one.step != "waiting"]
-            if len(bad) > self.settings.stop_above * len(entries):
-                share = f"{len(bad)} of {len(entries)} repos failed, more than {self.settings.stop_above:.0%}"
-                return f"{share}: {', '.join(one.repo for one in bad[:5])}{' …' if len(bad) > 5 else ''}", True
-            wait = [one for one in entries if _is_open(one) and more and self.settings.gate == "pipeline"]
+            told = judged(entries)
+            if too_many := told.too_many(self.settings.stop_above):
+                return too_many, True
+            if not more or self.settings.gate == "made":
+                return "", False
+            if not told.counted:
+                closed = f"all {len(entries)} merge requests were closed, so nothing speaks for {self.new.version}"
+                return f"{closed}: --again asks anew, --gate made goes on", False
+            wait = [one for one in told.counted if _is_open(one)]
             if not wait:
                 return "", False
             if time.monotonic() >= ends:
@@ -225,21 +235,6 @@ class Campaign:
     def _result(self, state: CampaignState, stopped: str = "", failing: bool = False) -> Result:
         entries = sorted((state.entries[one.name] for one in self.fleet.members), key=lambda e: (e.wave, e.repo))
         return Result(self.new.version, tuple(entries), stopped, failing)
-
-
-class _Tally:
-    """How many of a wave have failed; `stop` is set once they are more than `most`."""
-
-    def __init__(self, most: float) -> None:
-        self.stop = Event()
-        self._most, self._bad, self._lock = most, 0, Lock()
-
-    def count(self, entry: Entry) -> None:
-        """One more that is done."""
-        with self._lock:
-            self._bad += not entry.good
-            if self._bad > self._most:
-                self.stop.set()
 
 
 def _is_open(entry: Entry) -> bool:

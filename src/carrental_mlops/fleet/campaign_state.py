@@ -16,7 +16,8 @@ from carrental_mlops.files import locked
 from carrental_mlops.fleet.hosting import Pipeline
 
 Step = Literal["waiting", "current", "committed", "opened", "merged", "closed", "failed"]
-"""`current`: it stands on that version. `committed`: on a branch here. The next three: its merge request."""
+"""`current`: it stands on that version. `committed`: on a branch here. The next three: its merge request; one that is
+`closed` was so by a person, who may have a reason: it says nothing of the version, and is made anew only on wish."""
 Verdict = Literal["", "clean", "conflicts", "breaks"]
 """`breaks`: an override does not fit the new version."""
 

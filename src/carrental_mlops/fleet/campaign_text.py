@@ -55,6 +55,8 @@ def line(entry: Entry) -> str:
         return f"failed: {entry.why}"
     if entry.step == "current":
         return "has it"
+    if entry.step == "closed":
+        return "closed by a person"
     what = {
         "clean": "clean",
         "conflicts": f"{entry.conflicts} in conflict",
