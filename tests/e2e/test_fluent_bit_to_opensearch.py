@@ -17,7 +17,7 @@ from cluster_objects import pod_spec
 from cluster_releases import Case, objects
 from control_plane import ControlPlane
 from fluent_bit_running import behind_tls, fluent_bit, found
-from graph_processes import LICENCE
+from graph_repo import LICENCE
 from search_running import opensearch
 from search_templates import CHART, put_templates
 

@@ -14,20 +14,9 @@ from typing import Any
 
 import pytest
 from background_program import free_port
-from graph_processes import (
-    LICENCE,
-    SHAPES,
-    Index,
-    NodeProcess,
-    Served,
-    Unit,
-    Wiring,
-    graph_repo,
-    nodes,
-    payment,
-    places_of,
-    ship,
-)
+from graph_processes import Index, NodeProcess, Served, nodes, places_of, ship
+from graph_repo import LICENCE, graph_repo, payment
+from graph_wiring import SHAPES, Unit, Wiring
 from rendered_repos import NEW, OLD, config_of
 from route_stand_in import Gateway
 

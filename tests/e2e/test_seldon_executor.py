@@ -19,7 +19,8 @@ from typing import Any
 
 import pytest
 from background_program import free_port
-from graph_processes import NodeProcess, Served, graph_repo, nodes, payment
+from graph_processes import NodeProcess, Served, nodes
+from graph_repo import graph_repo, payment
 from rendered_repos import NEW, config_of, node
 
 from carrental_mlops.deploy.manifests import helm

@@ -17,7 +17,9 @@ from typing import Any
 import pytest
 import traced_gateway
 from background_program import free_port
-from graph_processes import SHAPES, NodeProcess, Served, Wiring, graph_repo, payment
+from graph_processes import NodeProcess, Served
+from graph_repo import graph_repo, payment
+from graph_wiring import SHAPES, Wiring
 from jaeger_running import Jaeger, jaeger
 
 pytestmark = pytest.mark.e2e

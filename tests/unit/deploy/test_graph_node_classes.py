@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 from background_program import free_port
-from graph_processes import Index, NodeThread, Unit, Wiring, graph_repo, nodes, payment
+from graph_processes import Index, NodeThread, nodes
+from graph_repo import graph_repo, payment
+from graph_wiring import Unit, Wiring
 from prometheus_client import CollectorRegistry
 
 from carrental_mlops.config import load
@@ -48,7 +50,7 @@ BATCH = "application/cloudevents-batch+json"
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repo of `graph_processes`."""
+    """The repo of `graph_repo`."""
     return graph_repo(tmp_path_factory.mktemp("nodes") / "repo")
 
 

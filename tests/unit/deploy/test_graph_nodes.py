@@ -14,24 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 from background_program import free_port
-from graph_processes import (
-    APART,
-    COLUMNS,
-    GRAPH,
-    LICENCE,
-    SHAPES,
-    Index,
-    NodeThread,
-    Served,
-    Unit,
-    Wiring,
-    graph_repo,
-    nodes,
-    payment,
-    places_of,
-    ship,
-    stored_of,
-)
+from graph_processes import Index, NodeThread, Served, nodes, places_of, ship
+from graph_repo import COLUMNS, LICENCE, graph_repo, payment, stored_of
+from graph_wiring import APART, GRAPH, SHAPES, Unit, Wiring
 
 from carrental_mlops.config import load
 from carrental_mlops.config.deploy import Deploy

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from graph_processes import NodeThread, Served, graph_repo, nodes, payment
+from graph_processes import NodeThread, Served, nodes
+from graph_repo import graph_repo, payment
 from otlp_collector import Collector, attributes
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
