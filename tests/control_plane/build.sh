@@ -118,7 +118,7 @@ else
   binary kube-scheduler k8s.io/kubernetes $KUBERNETES k8s.io/kubernetes/cmd/kube-scheduler || lacks kube-scheduler
   if command -v kubectl >/dev/null; then ln -sf "$(command -v kubectl)" "$OUT/bin/kubectl"; fi
   binary kubectl k8s.io/kubernetes $KUBERNETES k8s.io/kubernetes/cmd/kubectl || lacks kubectl
-  program jaeger-all-in-one github.com/jaegertracing/jaeger 1.76.0 ./cmd/all-in-one || lacks jaeger-all-in-one
+  program jaeger github.com/jaegertracing/jaeger 1.76.0 ./cmd/jaeger || lacks jaeger
   binary kwok sigs.k8s.io/kwok $KWOK sigs.k8s.io/kwok/cmd/kwok || lacks kwok
 fi
 say "in $OUT: $(cd "$OUT" && echo bin/* crds/*)"

@@ -1,4 +1,4 @@
-"""A real Jaeger on this machine: takes OTLP over HTTP, answers what it took."""
+"""A real Jaeger on this machine under the platform's own configuration: takes OTLP over HTTP, answers what it took."""
 
 from __future__ import annotations
 
@@ -14,18 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from background_program import free_port
 from control_plane import BINARIES, binary
-from service_process import free_port
 
-_NAME = "jaeger-all-in-one"
-_PORTS = (
-    "admin.http.host-port",
-    "collector.grpc-server.host-port",
-    "collector.http-server.host-port",
-    "collector.otlp.grpc.host-port",
-    "query.grpc-server.host-port",
-)
-"""What else it listens on."""
+_NAME = "jaeger"
+_CONFIG = Path(__file__).parents[2] / "helm" / "platform" / "upstream" / "jaeger.yaml"
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,21 @@ class Jaeger:
 
 
 @contextmanager
-def jaeger(folder: Path) -> Iterator[Jaeger]:
-    """Jaeger until the block ends; skips where its binary is not here."""
+def jaeger(folder: Path, search: str | None = None) -> Iterator[Jaeger]:
+    """Jaeger until the block ends; skips where its binary is not here.
+
+    Args:
+        folder: for its configuration and log.
+        search: URL of the OpenSearch that keeps the spans; None for memory.
+    """
     found = binary(_NAME)
     if found is None:
         pytest.skip(f"no {_NAME} in {BINARIES / 'bin'} or on PATH; run `make control-plane`")
     otlp, query = free_port(), free_port()
-    flags = [f"--{name}=127.0.0.1:{free_port()}" for name in _PORTS]
-    flags += [f"--collector.otlp.http.host-port=127.0.0.1:{otlp}", f"--query.http-server.host-port=127.0.0.1:{query}"]
-    with (folder / "jaeger.log").open("wb") as log:
-        process = subprocess.Popen([str(found), *flags], stdout=log, stderr=log)
+    config = folder / "jaeger.yaml"
+    config.write_text(yaml.safe_dump(_config(otlp, query, search)))
+    with (folder / "jaeger.log").open("ab") as log:
+        process = subprocess.Popen([str(found), "--config", str(config)], stdout=log, stderr=log)
     try:
         running = Jaeger(f"http://127.0.0.1:{otlp}/v1/traces", f"http://127.0.0.1:{query}")
         deadline = time.monotonic() + 60
@@ -78,3 +77,23 @@ def jaeger(folder: Path) -> Iterator[Jaeger]:
     finally:
         process.terminate()
         process.wait(20)
+
+
+def _config(otlp: int, query: int, search: str | None) -> dict[str, Any]:
+    """The platform's, on free ports of this machine; only where the spans are kept is another."""
+    config: dict[str, Any] = yaml.safe_load(_CONFIG.read_text())["userconfig"]
+    here = {name: f"127.0.0.1:{free_port()}" for name in ("health", "query", "otlp")}
+    extensions, protocols = config["extensions"], config["receivers"]["otlp"]["protocols"]
+    extensions["healthcheckv2"]["http"]["endpoint"] = here["health"]
+    extensions["jaeger_query"]["grpc"]["endpoint"] = here["query"]
+    extensions["jaeger_query"]["http"]["endpoint"] = f"127.0.0.1:{query}"
+    protocols["grpc"]["endpoint"] = here["otlp"]
+    protocols["http"]["endpoint"] = f"127.0.0.1:{otlp}"
+    (metrics,) = config["service"]["telemetry"]["metrics"]["readers"]
+    metrics["pull"]["exporter"]["prometheus"] |= {"host": "127.0.0.1", "port": free_port()}
+    backends = extensions["jaeger_storage"]["backends"]
+    if search is None:
+        backends["opensearch"] = {"memory": {"max_traces": 10_000}}
+    else:
+        backends["opensearch"]["opensearch"] |= {"server_urls": [search], "auth": {}}
+    return config
