@@ -6,6 +6,7 @@ no repo is left half merged and the change comes back.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,9 +24,15 @@ from carrental_mlops.upgrade import codemod
 from carrental_mlops.upgrade.changelog import version_key
 from carrental_mlops.upgrade.finish import ledger_planned
 from carrental_mlops.upgrade.head import read_head
+from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, report
 from carrental_mlops.upgrade.plan import Plan, open_git, plan
 from carrental_mlops.upgrade.run import Outcome
+
+_MADE_UP = re.compile(r"~yours(_\d+)?$")
+"""What git puts behind the name of a file of the team that cannot stay where it is."""
+_SAID = "crm fleet upgrade"
+"""In the reflog."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +97,8 @@ def set_branch(root: Path, branch: str, commit: str) -> None:
         ConfigError: it holds somebody's commits, or is checked out.
     """
     git, name = Git(root), f"refs/heads/{branch}"
+    if git.run("update-ref", "-m", _SAID, name, commit, "0" * len(commit)).returncode == 0:
+        return  # it was not there
     told = git.out("for-each-ref", "--format=%(objectname) %(HEAD)%(contents)", name).decode(errors="replace")
     there, _, message = told.partition(" ")
     if there == commit:
@@ -98,7 +107,7 @@ def set_branch(root: Path, branch: str, commit: str) -> None:
         raise ConfigError(f"{root}: branch {branch} holds somebody's commits", f"git branch -m {branch} another-name")
     if message.startswith("*"):
         raise ConfigError(f"{root}: branch {branch} is checked out", "git switch to another one")
-    git.out("update-ref", "-m", "crm fleet upgrade", name, commit, there or "0" * len(commit))
+    git.out("update-ref", "-m", _SAID, name, commit, there or "0" * len(commit))
 
 
 def author_of(root: Path) -> str:
@@ -112,13 +121,25 @@ def _files(store: Store, planned: Plan) -> dict[str, Entry]:
     merged = planned.merged
     if not merged.unmerged:
         return store.files(merged.tree)
-    found = store.files(planned.head.tree)
-    changes = [one for one in merged.changes if not one.stages and one.path != RECORD]
-    for one in changes:
-        if one.after is None:
+    head = store.files(planned.head.tree)
+    found = dict(head)
+    for one in merged.changes:
+        now = one.before or _ours(one) if one.stages else one.after
+        if now is None:
             found.pop(one.path, None)
-    found |= {one.path: one.after for one in changes if one.after}
+        elif one.path != RECORD:
+            found[one.path] = now
+    for path in merged.unmerged:
+        place = _MADE_UP.sub("", path)
+        if place != path and place in head:  # a folder of the template is in the way of a file
+            gone = {other for other in found if other == path or other.startswith(f"{place}/")}
+            found = {place: head[place], **{p: entry for p, entry in found.items() if p not in gone}}
     return found
+
+
+def _ours(change: Change) -> Entry | None:
+    """The team's side of a conflict, where git moved it with a file that the template renamed."""
+    return next((Entry(mode, oid) for mode, oid, stage in change.stages if stage == 2), None)
 
 
 def _outcome(planned: Plan, entries: tuple[Declined, ...]) -> Outcome:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import subprocess
-import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -163,11 +163,10 @@ class Store:
     def _write(self, path: Path, packed: bytes) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            number, draft = tempfile.mkstemp(prefix="tmp_obj_", dir=path.parent)  # a name that git gc clears away
-            with open(number, "wb") as stream:  # noqa: PTH123 - a descriptor
-                os.fchmod(number, 0o444)
+            draft = path.with_name(f"tmp_obj_{secrets.token_hex(6)}")  # a name that git gc clears away
+            with open(draft, "xb", opener=_for_reading) as stream:
                 stream.write(packed)
-            Path(draft).replace(path)
+            draft.replace(path)
         except OSError as error:
             raise TemplateError(
                 f"git cannot store the templates in {self.git.root}: {error.strerror or error}",
@@ -209,6 +208,10 @@ def _parsed(tree: bytes, digest: int) -> Iterator[tuple[str, Entry]]:
         mode, _, name = tree[at:end].partition(b" ")
         at = end + 1 + digest
         yield name.decode("utf-8", "surrogateescape"), Entry(mode.decode(), tree[end + 1 : at].hex())
+
+
+def _for_reading(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o444)
 
 
 def _raw(name: str) -> bytes:

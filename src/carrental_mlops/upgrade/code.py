@@ -184,7 +184,8 @@ def _tree(path: Path, stamp: int, size: int) -> ast.Module:
     return ast.parse(path.read_bytes(), str(path))
 
 
-def body_names(cls: Definition) -> dict[str, Definition]:
+@lru_cache(maxsize=1024)
+def body_names(cls: Definition) -> Mapping[str, Definition]:
     """What the body of a class binds, by name; annotations without a value bind nothing."""
     found: dict[str, Definition] = {}
     for node in _flat(cls.body if isinstance(cls, ast.ClassDef) else []):
@@ -194,9 +195,13 @@ def body_names(cls: Definition) -> dict[str, Definition]:
 
 def classes_of(module: Module) -> Iterator[Found]:
     """Every class statement of a module, those in functions, conditions and classes too."""
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.ClassDef):
-            yield Found(module, node.name, node)
+    for node in _classes(module.tree):
+        yield Found(module, node.name, node)
+
+
+@lru_cache(maxsize=1024)
+def _classes(tree: ast.Module) -> tuple[ast.ClassDef, ...]:
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
 
 
 def dotted_name(node: ast.AST) -> str | None:

@@ -59,10 +59,12 @@ def declined(
     gone = set(base) - set(theirs)
     if not lacking and not gone:
         return
-    away = any(path not in there for path in (*lacking, *gone))
-    moved = _renamed(store, sides.theirs, result) if away else {}
-    kept = _renamed(store, sides.base, result) if away else {}
-    renamed = {to: path for path, to in _renamed(store, sides.base, sides.theirs).items()} if gone else {}
+    moved: dict[str, str] = {}
+    kept, renamed = dict(moved), dict(moved)
+    if gone or any(path not in there for path in lacking):
+        pairs = (sides.theirs, result), (sides.base, result), (sides.base, sides.theirs)
+        moved, kept, followed = renames(store, *pairs)
+        renamed = {to: path for path, to in followed.items()}
     for path in lacking:
         new = theirs[path].content
         before = base.get(renamed.get(path, path))
@@ -109,10 +111,6 @@ def _entry(path: str, before: Rendered | None, patch: str, versions: tuple[str, 
 def _is_offered(path: str, told: Rendered, before: Rendered | None) -> bool:
     """Whether the new version may change the file at `path`, and the team does not own it."""
     return owner_of(path, told.content) != "yours" and (before is None or before.content != told.content)
-
-
-def _renamed(store: Store, one: str, other: str) -> dict[str, str]:
-    return {path: to for path, _, to, _ in renames(store.git, one, other)}
 
 
 def _content(store: Store, tree: str, places: tuple[str | None, ...]) -> bytes | None:

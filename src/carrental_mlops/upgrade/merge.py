@@ -84,13 +84,15 @@ def with_dropped(store: Store, sides: Sides, merged: Merged, version: str) -> Me
     ours = store.tree_of(sides.ours)
     differing = store.changed(store.tree_of(sides.base), ours)
     other_kind = {path for path, was, now in differing if was and now and was.mode[:2] != now.mode[:2]}
+    if not other_kind:
+        return merged
+    before, theirs, there = (store.files(tree) for tree in map(store.tree_of, (sides.base, sides.theirs, ours)))
     shown = {change.path for change in merged.changes}
     changes, said = [], []
-    for path, before, to, after in renames(store.git, sides.base, sides.theirs, "-M100%") if other_kind else ():
-        there = to in store.files(ours)
-        if path in other_kind and to not in shown and not there and before and after:
-            stages = ((before.mode, before.oid, 1), (after.mode, after.oid, 3))
-            changes.append(Change(to, None, after, stages))
+    for path, to in renames(store, (sides.base, sides.theirs), alike="-M100%")[0].items():
+        if path in other_kind and to not in shown and to not in there:
+            stages = ((before[path].mode, before[path].oid, 1), (theirs[to].mode, theirs[to].oid, 3))
+            changes.append(Change(to, None, theirs[to], stages))
             said.append(
                 f"CONFLICT (rename/delete): {path} renamed to {to} in carrental-mlops-{version}, a link in yours."
             )
@@ -98,14 +100,20 @@ def with_dropped(store: Store, sides: Sides, merged: Merged, version: str) -> Me
     return Merged(merged.tree, found, (*merged.conflicts, *said))
 
 
-def renames(git: Git, one: str, other: str, alike: str = "-M") -> Iterator[tuple[str, Entry, str, Entry]]:
-    """Files that git takes for renamed between two trees: path and entry before, path and entry after."""
-    told = git.out("diff-tree", "-r", "-z", "--raw", "--no-abbrev", alike, "--diff-filter=R", one, other)
-    parts = iter(told.decode("utf-8", "surrogateescape").split("\0"))
-    for head in parts:
-        if head.startswith(":"):
-            mode, mode_after, oid, oid_after, _ = head[1:].split(" ")
-            yield next(parts), Entry(mode, oid), next(parts), Entry(mode_after, oid_after)
+def renames(store: Store, *pairs: tuple[str, str], alike: str = "-M") -> list[dict[str, str]]:
+    """Of each pair of commits or trees, asked in one call, the files that git takes for renamed: old path to new."""
+    trees = [tuple(map(store.tree_of, pair)) for pair in pairs]
+    asked = "".join(f"{one} {other}\n" for one, other in trees).encode()
+    words = ("diff-tree", "--stdin", "-r", "-z", "--raw", "--no-abbrev", alike, "--diff-filter=R")
+    found: list[dict[str, str]] = []
+    parts = iter(store.git.out(*words, stdin=asked).decode("utf-8", "surrogateescape").split("\0"))
+    for part in parts:
+        *heads, row = part.split("\n")  # a line for each pair, then a row for each of its files
+        found += [{} for _ in heads]
+        if row:
+            path = next(parts)
+            found[-1][path] = next(parts)
+    return found
 
 
 def _changes(store: Store, ours: str, tree: str, stages: dict[str, list[tuple[str, str, int]]]) -> Iterator[Change]:
