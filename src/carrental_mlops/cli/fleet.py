@@ -77,6 +77,10 @@ def upgrade(
         Literal["pipeline", "made"], typer.Option(help="What a wave's merge requests show before the next wave.")
     ] = "pipeline",
     wait: Annotated[float, typer.Option(min=0, help="Seconds to wait for pipelines; then it is run again.")] = 0.0,
+    dynamic: Annotated[
+        str | None,
+        typer.Option(metavar="N|all", help="Run so many repos that override a hook under the version, the first ones."),
+    ] = None,
     again: Annotated[
         bool, typer.Option("--again", help="A new merge request where somebody closed one; --only says for whom.")
     ] = False,
@@ -93,10 +97,11 @@ def upgrade(
     from carrental_mlops.fleet.campaign_state import CampaignState
     from carrental_mlops.fleet.versions import Versions
 
+    most = _most(dynamic)
     fleet, clones = _fleet(source, url, topic, only, canary)
     versions = Versions()
     new = versions.get(to or _installed())
-    settings = Settings(jobs, tuple(wave or ["10%"]), stop_above, gate, wait, again=again)
+    settings = Settings(jobs, tuple(wave or ["10%"]), stop_above, gate, wait, dynamic=most, again=again)
     campaign = Campaign(fleet, new, clones, settings, versions, _tell)
     if dry_run:
         _show_campaign(campaign.foresee(), None, as_json)
@@ -170,6 +175,16 @@ def _standings(fleet: Fleet, clones: Clones, jobs: int, check: bool) -> list[Sta
     return standings(fleet, clones, Versions(), _installed(), jobs, check, _progress)
 
 
+def _most(dynamic: str | None) -> int | None:
+    from carrental_mlops.errors import ConfigError
+
+    if dynamic == "all":
+        return None
+    if dynamic is not None and not dynamic.isdecimal():
+        raise ConfigError(f"--dynamic {dynamic}: no number of repos", "--dynamic 30, or --dynamic all")
+    return int(dynamic or 0)
+
+
 def _installed() -> str:
     from carrental_mlops import __version__
 
@@ -217,7 +232,7 @@ def _show_status(found: list[Standing]) -> None:
 def _show_campaign(result: Result, path: Path | None, as_json: bool) -> None:
     from carrental_mlops.cli.terminal import show_json, show_table
     from carrental_mlops.errors import ExitCode
-    from carrental_mlops.fleet.campaign_text import line
+    from carrental_mlops.fleet.campaign_text import line, run_time
 
     if as_json:
         entries = [asdict(one) for one in result.entries]
@@ -225,8 +240,9 @@ def _show_campaign(result: Result, path: Path | None, as_json: bool) -> None:
     else:
         head = ("wave", "repo", "from", "files", "", "merge request")
         show_table(head, [(e.wave, e.repo, e.version_from, e.files, line(e), e.url) for e in result.entries])
-    if result.stopped:
-        typer.echo(f"{result.stopped}", err=True)
+    for said in (run_time(result.version, result.entries), result.stopped):
+        if said:
+            typer.echo(said, err=True)
     if path:
         typer.echo(f"state: {path}; texts beside it", err=True)
     if result.failing or any(one.step == "failed" for one in result.entries):

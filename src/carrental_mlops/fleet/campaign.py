@@ -16,6 +16,7 @@ from carrental_mlops.fleet.branch import Upgrade, author_of, prepare, set_branch
 from carrental_mlops.fleet.campaign_state import CampaignState, Entry
 from carrental_mlops.fleet.campaign_text import merge_request, title
 from carrental_mlops.fleet.clones import Clones
+from carrental_mlops.fleet.dynamic import Trials
 from carrental_mlops.fleet.hosting import Host, MergeRequest, Proposal
 from carrental_mlops.fleet.inventory import Fleet, Member
 from carrental_mlops.fleet.tally import Tally, judged
@@ -40,6 +41,8 @@ class Settings:
     wait_s: float = 0.0
     """How long to wait for pipelines."""
     poll_s: float = _POLL_S
+    dynamic: int | None = 0
+    """How many repos that override a hook run under the new version, those that are taken first; None: all."""
     again: bool = False
     """Whether a merge request that somebody closed is made anew."""
 
@@ -99,6 +102,7 @@ class Campaign:
     def __post_init__(self) -> None:
         self._author = author_of(Path.cwd())
         self._branch = f"crm-upgrade/{self.new.version}"
+        self._trials = Trials(self.settings.dynamic)
 
     def foresee(self) -> Result:
         """What `run` would do, with no branch, no push and no merge request; clones are brought up to date."""
@@ -116,6 +120,7 @@ class Campaign:
         """
         with state.held():
             state.plan(waves_of(self.fleet.members, self.settings.waves))
+            self._trials = Trials(self.settings.dynamic, sum(e.ran_s is not None for e in state.entries.values()))
             for wave in sorted({state.entries[one.name].wave for one in self.fleet.members}):
                 here = [one for one in self.fleet.members if state.entries[one.name].wave == wave]
                 done = self._wave(here, state)
@@ -169,6 +174,7 @@ class Campaign:
         made = prepare(root, self.new, self.versions, self._author)
         if made is None:
             return replace(entry, step="current")
+        made = self._trials.tried(root, made, self.new)
         entry = _told(entry, made)
         text = merge_request(made, self._branch)
         self._keep(state, member, text)
@@ -188,8 +194,10 @@ class Campaign:
                 found = self.fleet.host.find(member.project.path, self._branch)
                 if found and not (self.settings.again and _the(found).state == "closed"):
                     return _with(entry, _the(found))
-            made = prepare(self.clones.at(member), self.new, self.versions, self._author, dry_run=True)
-            done = replace(entry, step="current") if made is None else _told(entry, made)
+            root = self.clones.at(member)
+            made = prepare(root, self.new, self.versions, self._author, dry_run=True)
+            tried = made and self._trials.tried(root, made, self.new)
+            done = replace(entry, step="current") if tried is None else _told(entry, tried)
         except (CrmError, OSError) as error:
             done = replace(entry, step="failed", why=error.what if isinstance(error, CrmError) else str(error))
         self.tell(done)
@@ -255,9 +263,9 @@ def _with(entry: Entry, found: MergeRequest) -> Entry:
 
 
 def _told(entry: Entry, made: Upgrade) -> Entry:
-    outcome, breaks = made.outcome, len(made.broken)
+    outcome, breaks, ran = made.outcome, len(made.broken), made.overrides.dynamic
     return replace(
         entry, verdict="breaks" if breaks else "conflicts" if outcome.unmerged else "clean",
         version_from=outcome.version_from, files=len(outcome.changed), conflicts=len(outcome.unmerged), breaks=breaks,
-        commit=made.commit,
+        commit=made.commit, ran_s=round(ran.seconds, 1) if ran else entry.ran_s,
     )  # fmt: skip

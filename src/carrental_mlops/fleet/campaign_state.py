@@ -44,6 +44,8 @@ class Entry:
     pipeline: Pipeline = "none"
     why: str = ""
     """Of a failure."""
+    ran_s: float | None = None
+    """How long it ran under the new version (s); None where it did not."""
 
     @property
     def good(self) -> bool:

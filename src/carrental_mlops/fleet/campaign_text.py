@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from carrental_mlops.deploy.ci.comment import shortened
 from carrental_mlops.fleet.branch import Upgrade
@@ -64,4 +64,11 @@ def line(entry: Entry) -> str:
     }
     parts = [what.get(entry.verdict, ""), entry.step if entry.step != "waiting" else ""]
     parts += [f"pipeline {entry.pipeline}"] if entry.number is not None and entry.pipeline != "none" else []
+    parts += [f"ran {entry.ran_s:.0f} s"] if entry.ran_s is not None else []
     return ", ".join(part for part in parts if part) or "not begun"
+
+
+def run_time(version: str, entries: Sequence[Entry]) -> str:
+    """How many repos ran under the version and how long; empty where none did."""
+    ran = [one.ran_s for one in entries if one.ran_s is not None]
+    return f"run under {version}: {len(ran)} repos, {sum(ran):.0f} s in all" if ran else ""
