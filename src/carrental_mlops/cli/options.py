@@ -34,7 +34,8 @@ def _instant(text: str) -> float:
 Repo = Annotated[Path | None, typer.Option("--repo", help="The model repo; default: the one around this folder.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON on stdout.")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Also a template of a package that CRM_TEMPLATE_PACKAGES does not name.")
+    bool,
+    typer.Option("--trust", help="Also texts of a package that CRM_TEMPLATE_PACKAGES does not name; never its code."),
 ]
 Sets = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Repeatable.")]
 Env = Annotated[str | None, typer.Option("--env", help="An environment of crm.yaml; default: the first.")]

@@ -12,6 +12,7 @@ from carrental_mlops.errors import TemplateError
 from carrental_mlops.scaffold.compose import QUESTIONS, REPO_FOLDER, files_of
 from carrental_mlops.scaffold.ownership import TemplatePackage
 from carrental_mlops.scaffold.rendering import FOREIGN
+from carrental_mlops.scaffold.team_templates import NO_CODE
 
 FROM = "_crm_from"
 """The key of a team's questions that names the template of ours that it stands on."""
@@ -19,6 +20,8 @@ INCLUDED = Path("templates", "crm")
 """Where a file of ours lies that a team's file replaces: `{% include "crm/README.md" %}`."""
 _OURS = {"_crm_template", "_crm_version", FOREIGN}
 _KEYS = {FROM, "_summary", "_copy_without_render", "__prompts__"}
+_CODE = {"_extensions", "_jinja2_env_vars"}
+"""Keys of cookiecutter that would import or change what renders."""
 _MOST_FILES, _MOST_BYTES, _MOST_TEXT, _MOST_FILTERS = 1000, 8 << 20, 200, 3
 _FILTERS = {"replace", "lower", "upper", "title", "trim", "slugify"}
 
@@ -69,7 +72,7 @@ def _files(theirs: Path, name: str) -> list[Path]:
     for path in found:
         if path.parts[0] == "hooks":
             raise TemplateError(
-                f"template {name} has hooks, which would run its code here", f"rm -r {theirs / 'hooks'}"
+                f"template {name} has hooks, which would run its code here", f"rm -r {theirs / 'hooks'}; {NO_CODE}"
             )
         if path.name != "__init__.py" and path.parts[0] not in (REPO_FOLDER, "templates"):
             raise TemplateError(
@@ -106,9 +109,8 @@ def _questions(theirs: Path, name: str) -> dict[str, Any]:
     for key, value in told.items():
         why = _refused(key, value)
         if why:
-            raise TemplateError(
-                f"{place}: `{key}` {why}", f"remove `{key}` from the template {name}, or write plain text"
-            )
+            also = f"; {NO_CODE}" if key in _CODE else ", or write plain text"
+            raise TemplateError(f"{place}: `{key}` {why}", f"remove `{key}` from the template {name}{also}")
     return told
 
 

@@ -17,6 +17,8 @@ GROUP = "carrental_mlops.templates"
 """Name of a template to the module whose folder holds it, such as `churn-batch = "risk_templates.churn_batch"`."""
 ALLOWED = "CRM_TEMPLATE_PACKAGES"
 """The setting: names of distributions, with commas; a template of any other one needs `--trust`."""
+NO_CODE = "--trust takes a package's texts, and never runs its code"
+"""What `--trust` does not do, for who asks it of a template that is refused."""
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _MODULE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*")
 
@@ -64,7 +66,8 @@ def team_template(name: str, *, trust: bool = False) -> TeamTemplate | None:
     if not (made.allowed or trust):
         raise TemplateError(
             f"template `{name}` is of {made.distribution} {made.version}, which {ALLOWED} does not name",
-            f"read what it writes, then: export {ALLOWED}={made.distribution}, or once: --trust",
+            f"read what it writes, then: export {ALLOWED}={made.distribution}, or once: --trust (its texts; hooks and "
+            "extensions are refused all the same)",
         )
     if made.folder is None:
         raise TemplateError(

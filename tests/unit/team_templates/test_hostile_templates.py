@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from small_repo import crm
 from team_packages import TEMPLATE, team_package
 
 from carrental_mlops.errors import TemplateError
@@ -161,6 +162,30 @@ def test_hooks_links_and_files_in_other_places_are_refused(site: Path, tmp_path:
     (folder / REPO_FOLDER / "requirements").mkdir()
     (folder / REPO_FOLDER / "requirements" / "dev.txt").write_text("evil==1\n")
     refused(site, tmp_path, "requirements/ is its own")
+
+
+@pytest.mark.parametrize("how", ["hook", "extension"])
+def test_trust_lets_no_hook_and_no_extension_run_and_says_so(
+    how: str, site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ran = tmp_path / "ran"
+    code = f"from pathlib import Path; Path({str(ran)!r}).touch()\n"
+    folder = team_package(site, told={"_extensions": ["hostile_extension.Extension"]} if how == "extension" else None)
+    if how == "hook":
+        (folder / "hooks").mkdir()
+        (folder / "hooks" / "pre_gen_project.py").write_text(code)
+    (site / "hostile_extension.py").write_text(code)
+    monkeypatch.setenv("CRM_TEMPLATE_PACKAGES", "another")
+    (tmp_path / "repos").mkdir()
+    monkeypatch.chdir(tmp_path / "repos")
+    asked = ("new", "--template", TEMPLATE, "--no-input")
+    assert crm(*asked) == 1
+    assert "--trust (its texts; hooks and extensions are refused all the same)" in capsys.readouterr().err
+    assert crm(*asked, "--trust") == 1
+    told = capsys.readouterr().err
+    assert "--trust takes a package's texts, and never runs its code" in told
+    assert ("has hooks" if how == "hook" else "`_extensions` is no key") in told
+    assert not ran.exists() and list((tmp_path / "repos").iterdir()) == []
 
 
 def test_a_template_of_many_or_large_files_is_refused(site: Path, tmp_path: Path) -> None:
