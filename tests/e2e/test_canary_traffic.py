@@ -16,7 +16,7 @@ from carrental_mlops.config.deploy import RolloutPlan
 from carrental_mlops.deploy.observe.prometheus import Prometheus
 from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.deploy.rollout import promotion
-from carrental_mlops.deploy.rollout.promotion import Outcome, Rollout
+from carrental_mlops.deploy.rollout.promotion import Rollout, RolloutOutcome
 from carrental_mlops.errors import ConfigError, PlatformError
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(bool(missing()), reason=missing())]
@@ -37,7 +37,7 @@ def rollout(running: Mesh, folder: Path, minutes: float = 3, steps: tuple[int, .
     return Rollout(file, running.traffic, running.prometheus, LABELS, plan, journal, look_s=2)
 
 
-def went_back(running: Mesh, folder: Path, outcome: Outcome) -> str:
+def went_back(running: Mesh, folder: Path, outcome: RolloutOutcome) -> str:
     """Why; once nothing is left half-done."""
     assert outcome.state == "rolled_back", outcome
     assert outcome.seconds < THREE_MINUTES

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from releases import stored
 
-from carrental_mlops.deploy.releases.journal import Entry, Kind
+from carrental_mlops.deploy.releases.journal import JournalEntry, Kind
 from carrental_mlops.deploy.releases.release import Event, State
 from carrental_mlops.deploy.releases.store import ReleaseStore
 
@@ -119,7 +119,7 @@ class KpiRepo:
 
     def journal(self, env: str, at: float, kind: Kind, name: str | None = None, **data: object) -> None:
         """An entry of the journal."""
-        entry = Entry(kind=kind, at=day(at), by="ana", said="", release=name, data=data)
+        entry = JournalEntry(kind=kind, at=day(at), by="ana", said="", release=name, data=data)
         path = self.root / "releases" / env / "journal" / f"{entry.at:%Y%m%dT%H%M%S.%fZ}-0.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(entry.model_dump_json())

@@ -11,7 +11,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.cluster.deployment import Outcome
+    from carrental_mlops.deploy.cluster.deployment import DeployOutcome
 
 app = verb()
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is available.")]
@@ -49,11 +49,11 @@ def deploy(
     from carrental_mlops.deploy.cluster.deployment import deploy as put
     from carrental_mlops.deploy.cluster.deployment import try_out
     from carrental_mlops.deploy.cluster.site import Site
-    from carrental_mlops.deploy.releases.draft import Wanted, draft_of
+    from carrental_mlops.deploy.releases.draft import WantedRelease, draft_of
     from carrental_mlops.deploy.releases.identity import person
 
     site = Site.of(open_repo(repo, env, sets or ()), env)
-    asked = Wanted(person(site.repo.root, os.environ), image, version, canary, tuple(evidence or ()))
+    asked = WantedRelease(person(site.repo.root, os.environ), image, version, canary, tuple(evidence or ()))
     draft = draft_of(site.repo, site.env, asked)
     show(try_out(site, draft) if dry_run else put(site, draft, say, timeout if wait else None), as_json)
 
@@ -63,7 +63,7 @@ def say(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def show(outcome: Outcome, as_json: bool) -> None:
+def show(outcome: DeployOutcome, as_json: bool) -> None:
     """What a deployment or a rollback came to."""
     from carrental_mlops.cli.diff import show_changes
     from carrental_mlops.cli.terminal import show_json

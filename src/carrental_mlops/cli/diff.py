@@ -11,7 +11,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo, Sets
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.diff.objects import Change
+    from carrental_mlops.deploy.diff.objects import ObjectChange
 
 app = verb()
 
@@ -49,7 +49,7 @@ def diff(
         show_changes(changes)
 
 
-def show_changes(changes: Sequence[Change]) -> None:
+def show_changes(changes: Sequence[ObjectChange]) -> None:
     """The changes by object, in colour on a terminal."""
     from carrental_mlops.cli.terminal import colour
     from carrental_mlops.deploy.diff.objects import marks, summary

@@ -47,12 +47,12 @@ def build(
     """Build the image of a registered model and print REPO@DIGEST, which a release names."""
     from carrental_mlops.cli.terminal import show_json
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.image.build import Wanted, build_image, order_of
+    from carrental_mlops.deploy.image.build import WantedImage, build_image, order_of
     from carrental_mlops.deploy.image.builders import find_builder
     from carrental_mlops.orchestration import service
 
     found = open_repo(repo, env, sets or ())
-    wanted = Wanted(tag, push, _pairs(build_arg or ()), wheel)
+    wanted = WantedImage(tag, push, _pairs(build_arg or ()), wheel)
     served = service.bundle_at(found, bundle) if bundle else service.make_bundle(found, version)
     order = order_of(found, served, wanted)
     if dry_run:

@@ -11,7 +11,7 @@ from carrental_mlops.cli.options import Json, Repo, Sets
 
 if TYPE_CHECKING:
     from carrental_mlops.deploy.infra.record import PlanRecord
-    from carrental_mlops.deploy.infra.run import Infra, Outcome
+    from carrental_mlops.deploy.infra.run import Infra, PlanOutcome
 
 app = noun("What a service needs on AWS, by Terraform.")
 
@@ -140,7 +140,7 @@ def _infra(env: str, sets: list[str] | None, repo: Repo) -> Infra:
     return Infra(root, repo_config(load(root, env, sets or ())), env)
 
 
-def _show(env: str, outcome: Outcome, as_json: bool) -> None:
+def _show(env: str, outcome: PlanOutcome, as_json: bool) -> None:
     if before := outcome.cut_off:
         typer.echo(
             f"the apply of {before.at:%Y-%m-%d %H:%M} UTC was cut off; of what it had made, "
@@ -150,7 +150,7 @@ def _show(env: str, outcome: Outcome, as_json: bool) -> None:
     _tell(env, outcome.record, as_json, "planned", outcome)
 
 
-def _tell(env: str, record: PlanRecord, as_json: bool, word: str, outcome: Outcome | None = None) -> None:
+def _tell(env: str, record: PlanRecord, as_json: bool, word: str, outcome: PlanOutcome | None = None) -> None:
     from carrental_mlops.cli.terminal import show_json, show_table
 
     if as_json:

@@ -161,8 +161,8 @@ def roadmap(
 
 def _overview(folders: list[Path] | None, fleet: str | None, repo: Path | None, **asked: Any) -> Overview:
     from carrental_mlops.config.repo import find_repo
-    from carrental_mlops.kpi.ask import Wanted, ask
+    from carrental_mlops.kpi.ask import WantedFigures, ask
 
     roots = [*(folders or []), *(folders_at(fleet).values() if fleet else [])]
     roots += [find_repo(repo)] if repo or not roots else []
-    return ask(Wanted(tuple(roots), **asked), say=lambda text: typer.echo(text, err=True))
+    return ask(WantedFigures(tuple(roots), **asked), say=lambda text: typer.echo(text, err=True))

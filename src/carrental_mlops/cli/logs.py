@@ -30,12 +30,12 @@ def logs(
     import time
 
     from carrental_mlops.core.repo import open_repo
-    from carrental_mlops.deploy.cluster.pod_logs import Asked, lines
+    from carrental_mlops.deploy.cluster.pod_logs import LogQuery, lines
     from carrental_mlops.deploy.cluster.site import Site
 
     site = Site.of(open_repo(repo, env), env)
     seconds = None if since is None else max(1, round(time.time() - since))
     tail = last if last is not None or since is not None else 200
-    for line in lines(site, Asked(seconds, follow, track, container, tail)):
+    for line in lines(site, LogQuery(seconds, follow, track, container, tail)):
         told = f"[{line.pod}/{line.container}] {line.text}"
         typer.echo(json.dumps(line.as_json(), ensure_ascii=False) if as_json else told)

@@ -10,7 +10,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Json, Prometheus, Repo, Source, Target
 
 if TYPE_CHECKING:
-    from carrental_mlops.deploy.rollout.promotion import Outcome
+    from carrental_mlops.deploy.rollout.promotion import RolloutOutcome
 
 app = verb()
 
@@ -61,7 +61,7 @@ def _tell(lines: list[str], as_json: bool) -> None:
         typer.echo("\n".join(lines))
 
 
-def _show(outcome: Outcome | None, as_json: bool) -> None:
+def _show(outcome: RolloutOutcome | None, as_json: bool) -> None:
     from dataclasses import asdict
 
     from carrental_mlops.cli.terminal import show_json

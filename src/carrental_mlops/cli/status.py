@@ -11,7 +11,7 @@ from carrental_mlops.cli.options import Env, Json, Repo
 
 if TYPE_CHECKING:
     from carrental_mlops.deploy.cluster.site import Site
-    from carrental_mlops.deploy.cluster.status import Standing
+    from carrental_mlops.deploy.cluster.status import ClusterStanding
 
 app = verb()
 
@@ -38,7 +38,7 @@ def status(env: Env = None, as_json: Json = False, repo: Repo = None) -> None:
         raise typer.Exit(ExitCode.PLATFORM)
 
 
-def _show(site: Site, found: Standing) -> None:
+def _show(site: Site, found: ClusterStanding) -> None:
     from carrental_mlops.cli.terminal import colour, show_table
 
     typer.echo(f"{site.service} in {site.env} ({site.cluster.name}, {site.cluster.namespace}): "

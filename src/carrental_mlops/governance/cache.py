@@ -15,7 +15,7 @@ from typing import Any
 from carrental_mlops import __version__
 from carrental_mlops.errors import PlatformError
 from carrental_mlops.files import whole_file
-from carrental_mlops.governance.finding import Change, Finding, Severity
+from carrental_mlops.governance.finding import Finding, MendedFile, Severity
 from carrental_mlops.governance.rule import Rule
 from carrental_mlops.governance.view import RepoView
 
@@ -66,7 +66,7 @@ def _finding(rule: Rule, view: RepoView, told: dict[str, Any]) -> Finding:
     return replace(found, fix=partial(_again, rule, view, found)) if told["fixable"] else found
 
 
-def _again(rule: Rule, view: RepoView, wanted: Finding, root: Path) -> Change:
+def _again(rule: Rule, view: RepoView, wanted: Finding, root: Path) -> MendedFile:
     """The mend of what was kept: its rule is asked again, for the mend itself cannot be kept."""
     for finding in rule.find(RepoView(root, view.today)):
         if finding == wanted and finding.fix is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from carrental_mlops import __version__
 from carrental_mlops.governance import cache, mending
-from carrental_mlops.governance.finding import Change, Finding, Severity
+from carrental_mlops.governance.finding import Finding, MendedFile, Severity
 from carrental_mlops.governance.rule import Rule
 from carrental_mlops.governance.score import raises, score
 from carrental_mlops.governance.tiers import blocks
@@ -23,7 +23,7 @@ _ORDER = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 
 
 @dataclass(frozen=True)
-class Asked:
+class RuleTime:
     """One rule and how long its answer took."""
 
     rule: str
@@ -42,7 +42,7 @@ class CheckResult:
     findings: tuple[Finding, ...]
     """Those that nobody waived, the worst first."""
     waived: tuple[tuple[Finding, Waiver], ...]
-    asked: tuple[Asked, ...]
+    asked: tuple[RuleTime, ...]
     whole: bool
     """Whether every rule was asked; the score of a part speaks of that part alone."""
 
@@ -118,7 +118,7 @@ def check(
     )
 
 
-def mend(root: Path, result: CheckResult, *, dry_run: bool = False) -> tuple[tuple[Finding, Change], ...]:
+def mend(root: Path, result: CheckResult, *, dry_run: bool = False) -> tuple[tuple[Finding, MendedFile], ...]:
     """Apply the mends that are safe by machine, in a dry run only work them out; each with what it changes.
 
     Raises:
@@ -140,7 +140,7 @@ def _is_wanted(rule: Rule, only: Sequence[str]) -> bool:
 
 def _answers(
     rules: Sequence[Rule], view: RepoView, keep: bool, tell: Callable[[str], None]
-) -> tuple[list[Asked], list[Finding]]:
+) -> tuple[list[RuleTime], list[Finding]]:
     """What each rule says, in their order; those that work in another process begin first."""
     _ = view.files, view.configs  # read once, before threads ask for them
     with ThreadPoolExecutor(max_workers=2) as beside:
@@ -150,16 +150,16 @@ def _answers(
     return [told[rule.name][0] for rule in rules], [finding for rule in rules for finding in told[rule.name][1]]
 
 
-def _ask(rule: Rule, view: RepoView, keep: bool, tell: Callable[[str], None]) -> tuple[Asked, list[Finding]]:
+def _ask(rule: Rule, view: RepoView, keep: bool, tell: Callable[[str], None]) -> tuple[RuleTime, list[Finding]]:
     begun = time.monotonic()
     key = cache.key_of(rule, view) if keep else None
     found = cache.kept(rule, view, key) if key else None
     if found is not None:
-        return Asked(rule.name, time.monotonic() - begun, kept=True), found
+        return RuleTime(rule.name, time.monotonic() - begun, kept=True), found
     if rule.reads is not None:
         tell(rule.name)
     found = list(rule.find(view))
     passing = {code.number for code in rule.codes if code.passing}
     if key and not any(finding.code in passing for finding in found):
         cache.keep(rule, view, key, found)
-    return Asked(rule.name, time.monotonic() - begun, kept=False), found
+    return RuleTime(rule.name, time.monotonic() - begun, kept=False), found

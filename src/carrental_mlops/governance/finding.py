@@ -18,7 +18,7 @@ class Severity(StrEnum):
 
 
 @dataclass(frozen=True)
-class Change:
+class MendedFile:
     """What a mend makes of one file."""
 
     path: str
@@ -30,7 +30,7 @@ class Change:
     """Whether it may be run; None: as it is."""
 
 
-Mend = Callable[[Path], Change]
+Mend = Callable[[Path], MendedFile]
 """Of the repo at a root, the change that mends it; writes nothing."""
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from carrental_mlops.errors import CrmError
 from carrental_mlops.files import whole_file
-from carrental_mlops.governance.finding import Change, Mend
+from carrental_mlops.governance.finding import Mend, MendedFile
 from carrental_mlops.governance.view import RepoView
 
 _SHOWN = 40
 """Lines of a change that are shown."""
 
 
-def apply(root: Path, change: Change) -> None:
+def apply(root: Path, change: MendedFile) -> None:
     """Write `change` into the repo at `root`.
 
     Raises:
@@ -33,7 +33,7 @@ def apply(root: Path, change: Change) -> None:
     path.chmod(0o755 if executable else 0o644)
 
 
-def shown(change: Change) -> str:
+def shown(change: MendedFile) -> str:
     """The change for a person: as a unified diff, cut where it is long; a file that comes back by its size alone."""
     if change.before is None:
         return f"  new: {change.path}, {len(change.after)} bytes"
@@ -67,9 +67,9 @@ def writing(path: str, after: bytes, executable: bool | None = None) -> Mend:
     return partial(_written, path=path, after=after, executable=executable)
 
 
-def _written(root: Path, path: str, after: bytes, executable: bool | None) -> Change:
+def _written(root: Path, path: str, after: bytes, executable: bool | None) -> MendedFile:
     file = root / path
-    return Change(path, file.read_bytes() if file.is_file() else None, after, executable)
+    return MendedFile(path, file.read_bytes() if file.is_file() else None, after, executable)
 
 
 def editing(path: str, edit: Callable[[str], str]) -> Mend:
@@ -77,9 +77,9 @@ def editing(path: str, edit: Callable[[str], str]) -> Mend:
     return partial(_edited, path=path, edit=edit)
 
 
-def _edited(root: Path, path: str, edit: Callable[[str], str]) -> Change:
+def _edited(root: Path, path: str, edit: Callable[[str], str]) -> MendedFile:
     before = (root / path).read_bytes()
-    return Change(path, before, edit(before.decode("utf-8")).encode("utf-8"))
+    return MendedFile(path, before, edit(before.decode("utf-8")).encode("utf-8"))
 
 
 def from_head(view: RepoView, path: str, holds: Callable[[bytes], bool]) -> Mend | None:

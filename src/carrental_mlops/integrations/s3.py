@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from carrental_mlops.errors import CrmError, DataError, PlatformError
-from carrental_mlops.integrations.source_files import Entry, hidden
+from carrental_mlops.integrations.source_files import ListedFile, hidden
 
 _TRIES, _CONNECT_S = 3, 10
 _DENIED = ("AccessDenied", "Forbidden", "403", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken")
@@ -35,7 +35,7 @@ class S3Objects:
         self._cut = self._fixed.rfind("/") + 1
         self._client: Any = None
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ListedFile]:
         """See `Files`; a page of the listing is held at a time. A key without `/` at its end may be a prefix too."""
         token: dict[str, str] = {}
         below = self._fixed if self._pattern or self._fixed.endswith("/") or not self._fixed else f"{self._fixed}/"
@@ -45,7 +45,7 @@ class S3Objects:
                 key = str(one["Key"])
                 wanted = self._pattern.fullmatch(key) if self._pattern else key.startswith(below)
                 if (wanted or key == self._fixed) and not key.endswith("/") and not hidden(key[self._cut :]):
-                    yield Entry(key[self._cut :], int(one["Size"]), str(one["ETag"]).strip('"'))
+                    yield ListedFile(key[self._cut :], int(one["Size"]), str(one["ETag"]).strip('"'))
             if not page.get("IsTruncated"):
                 return
             token = {"ContinuationToken": page["NextContinuationToken"]}

@@ -15,7 +15,7 @@ _JUST_NOW_NS = 2_000_000_000
 """A file younger than this may change again under the same time stamp."""
 
 
-class Entry(NamedTuple):
+class ListedFile(NamedTuple):
     """One file as a listing shows it."""
 
     path: str
@@ -33,7 +33,7 @@ class Files(Protocol):
     def shown(self) -> str:
         """The place as a person reads it, without credentials."""
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ListedFile]:
         """Every file whose name does not begin with `.` or `_`, in any order."""
 
     def contents(self, paths: Sequence[str]) -> list[bytes | Exception]:
@@ -59,7 +59,7 @@ class LocalFiles:
         self._glob = None if fixed is None or source.exists() else "/".join(source.parts[fixed:])
         self._folder = Path(*source.parts[:fixed]) if self._glob else source if source.is_dir() else source.parent
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ListedFile]:
         """See `Files`."""
         if self._glob is None and self._source.is_dir():
             yield from _below(self._source, "")
@@ -93,7 +93,7 @@ def hidden(path: str) -> bool:
     return any(part.startswith((".", "_")) for part in path.split("/"))
 
 
-def _below(folder: Path, prefix: str) -> Iterator[Entry]:
+def _below(folder: Path, prefix: str) -> Iterator[ListedFile]:
     with os.scandir(folder) as found:
         for item in found:
             if item.name.startswith((".", "_")):
@@ -104,7 +104,7 @@ def _below(folder: Path, prefix: str) -> Iterator[Entry]:
                 yield _entry(prefix + item.name, item.stat())
 
 
-def _entry(path: str, found: os.stat_result) -> Entry:
+def _entry(path: str, found: os.stat_result) -> ListedFile:
     newest = max(found.st_mtime_ns, found.st_ctime_ns)
     settled = time.time_ns() - newest > _JUST_NOW_NS
-    return Entry(path, found.st_size, f"{found.st_mtime_ns}.{found.st_ctime_ns}" if settled else "")
+    return ListedFile(path, found.st_size, f"{found.st_mtime_ns}.{found.st_ctime_ns}" if settled else "")

@@ -17,7 +17,7 @@ from carrental_mlops.kpi.versions import changelog, published
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedFigures:
     """What is asked for, as a command line says it."""
 
     folders: tuple[Path, ...]
@@ -33,7 +33,7 @@ class Wanted:
     window_days: int = 90
 
 
-def ask(wanted: Wanted, say: Callable[[str], None] = lambda text: None) -> Overview:
+def ask(wanted: WantedFigures, say: Callable[[str], None] = lambda text: None) -> Overview:
     """The figures that `wanted` asks for; `say` hears of each repo as it is read.
 
     Raises:
@@ -58,7 +58,7 @@ def ask(wanted: Wanted, say: Callable[[str], None] = lambda text: None) -> Overv
     )
 
 
-def _roadmap(wanted: Wanted) -> Roadmap | None:
+def _roadmap(wanted: WantedFigures) -> Roadmap | None:
     if wanted.roadmap is not None:
         return read_roadmap(wanted.roadmap, wanted.start)
     return Roadmap(start=wanted.start) if wanted.start else None

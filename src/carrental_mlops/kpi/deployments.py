@@ -9,7 +9,7 @@ from pathlib import Path
 
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.manifests.labels import CANARY, CHAMPION, SHADOW
-from carrental_mlops.deploy.releases.journal import Entry, Journal
+from carrental_mlops.deploy.releases.journal import Journal, JournalEntry
 from carrental_mlops.deploy.releases.release import Event, Release, Stored
 from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.kpi.events import Deployment
@@ -58,7 +58,7 @@ def deployments(root: Path, config: RepoConfig, env: str) -> tuple[Deployment, .
     return tuple(_with(one, failures.get(one.id)) for one in begun)
 
 
-def _deployment(stored: Stored, events: Sequence[Event], journal: Sequence[Entry]) -> Deployment:
+def _deployment(stored: Stored, events: Sequence[Event], journal: Sequence[JournalEntry]) -> Deployment:
     release = stored.release
     first = next((one.at for one in events if one.state in _LIVE), None)
     if _track(stored) == CANARY:
@@ -85,7 +85,7 @@ def _never(begun: Sequence[Deployment], events: Mapping[str, Sequence[Event]]) -
     return found
 
 
-def _gone_back(begun: Sequence[Deployment], journal: Sequence[Entry]) -> list[_Failure]:
+def _gone_back(begun: Sequence[Deployment], journal: Sequence[JournalEntry]) -> list[_Failure]:
     found = []
     for end in journal:
         if end.kind != "rollout.rolled_back" or end.release is None:
@@ -110,7 +110,9 @@ def _taken_back(begun: Sequence[Deployment], releases: Mapping[str, Release]) ->
     return found
 
 
-def _switched(begun: Sequence[Deployment], releases: Mapping[str, Release], journal: Sequence[Entry]) -> list[_Failure]:
+def _switched(
+    begun: Sequence[Deployment], releases: Mapping[str, Release], journal: Sequence[JournalEntry]
+) -> list[_Failure]:
     found = []
     for on in journal:
         stood = [one for one in begun if one.live_at and one.live_at <= on.at] if on.kind == "switch.on" else []

@@ -59,7 +59,7 @@ class Feature(Frozen):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class FeatureEvidence:
     """What the tools of one repo have written."""
 
     history: History
@@ -82,7 +82,7 @@ class Evidence:
         return next((one for one in self.history.merges if passed is None or one.at >= passed), None)
 
 
-def first_feature(service: str, found: Evidence, idea: Idea | None) -> Feature | None:
+def first_feature(service: str, found: FeatureEvidence, idea: Idea | None) -> Feature | None:
     """The service itself; None where nothing is known of it.
 
     Args:
@@ -104,7 +104,7 @@ def first_feature(service: str, found: Evidence, idea: Idea | None) -> Feature |
     return Feature(service=service, name=service, reached=seen) if seen else None
 
 
-def further_feature(service: str, found: Evidence, idea: Idea) -> Feature:
+def further_feature(service: str, found: FeatureEvidence, idea: Idea) -> Feature:
     """What was added to a service: trainings of its branch or of what holds its merge, releases of what holds it.
 
     Args:

@@ -15,8 +15,8 @@ from carrental_mlops.kpi.events import Stage
 from carrental_mlops.kpi.features import Feature
 from carrental_mlops.kpi.forecast import Forecast, forecast
 from carrental_mlops.kpi.parallel import Parallel, parallel
-from carrental_mlops.kpi.roadmap import Roadmap, Standing, standings
-from carrental_mlops.kpi.service import Asked, Service
+from carrental_mlops.kpi.roadmap import MilestoneStanding, Roadmap, standings
+from carrental_mlops.kpi.service import ReadServices, Service
 from carrental_mlops.kpi.versions import Upgrades, upgrades
 
 Segment = Literal["template", "team", "tier"]
@@ -69,7 +69,7 @@ class Overview(Frozen):
     upgrades: Upgrades
     forecast: Forecast | None = None
     """None where no roadmap says from when, and in its first 28 days."""
-    milestones: tuple[Standing, ...] = ()
+    milestones: tuple[MilestoneStanding, ...] = ()
     money: Money | None = None
     alerts: tuple[str, ...] = ()
     unread: dict[str, tuple[str, ...]] = {}
@@ -91,7 +91,7 @@ class Question:
     """For deployments and failures."""
 
 
-def overview(asked: Asked, question: Question) -> Overview:
+def overview(asked: ReadServices, question: Question) -> Overview:
     """The figures of the repos in `asked`.
 
     Raises:

@@ -106,7 +106,7 @@ class Roadmap(Frozen):
                     yield track, initiative, milestone
 
 
-class Standing(Frozen):
+class MilestoneStanding(Frozen):
     """One milestone as it stands."""
 
     track: str
@@ -133,7 +133,7 @@ def read_roadmap(path: Path, start: date | None = None) -> Roadmap:
     return found.model_copy(update={"start": begin})
 
 
-def standings(roadmap: Roadmap, services: Sequence[Service], today: date) -> tuple[Standing, ...]:
+def standings(roadmap: Roadmap, services: Sequence[Service], today: date) -> tuple[MilestoneStanding, ...]:
     """Each milestone at `today`, in file order.
 
     `done`: the day it names has come, or so many features have reached the stage. `late`: it is due before today.
@@ -145,13 +145,13 @@ def standings(roadmap: Roadmap, services: Sequence[Service], today: date) -> tup
     if roadmap.start is None:
         raise ConfigError("the roadmap has no start", "--start 2026-01-05")
     every = {one.name: (track, initiative, one) for track, initiative, one in roadmap.milestones()}
-    found: dict[str, Standing] = {}
+    found: dict[str, MilestoneStanding] = {}
     while len(found) < len(every):
         for name, (track, initiative, one) in every.items():
             if name not in found and all(before in found for before in one.after):
                 due, done = roadmap.start + timedelta(days=one.due_day), _done(one, services, today)
                 status, said = _status(due, done, [found[before] for before in one.after], today)
-                found[name] = Standing(track=track.name, initiative=initiative.name, owner=initiative.owner,
+                found[name] = MilestoneStanding(track=track.name, initiative=initiative.name, owner=initiative.owner,
                                        milestone=name, due=due, status=status, done=done, said=said)  # fmt: skip
     return tuple(found[name] for name in every)
 
@@ -172,7 +172,7 @@ def _done(one: Milestone, services: Sequence[Service], today: date) -> date | No
     return days[wanted.features - 1] if len(days) >= wanted.features else None
 
 
-def _status(due: date, done: date | None, before: Sequence[Standing], today: date) -> tuple[Status, str]:
+def _status(due: date, done: date | None, before: Sequence[MilestoneStanding], today: date) -> tuple[Status, str]:
     if done is not None:
         return "done", ""
     if due < today:
@@ -185,11 +185,11 @@ def _status(due: date, done: date | None, before: Sequence[Standing], today: dat
     return "planned", ""
 
 
-def _why(before: Standing, due: date) -> str:
+def _why(before: MilestoneStanding, due: date) -> str:
     return before.status if before.status in ("late", "at risk") else f"due {(before.due - due).days} days later"
 
 
-def counts(found: Sequence[Standing]) -> Mapping[Status, int]:
+def counts(found: Sequence[MilestoneStanding]) -> Mapping[Status, int]:
     """How many stand how."""
     order: tuple[Status, ...] = ("done", "late", "at risk", "due soon", "planned")
     return {status: sum(one.status == status for one in found) for status in order}

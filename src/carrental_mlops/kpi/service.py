@@ -14,7 +14,7 @@ from carrental_mlops.deploy.releases.release import Instant
 from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.kpi.deployments import deployments
 from carrental_mlops.kpi.events import Deployment, Idea
-from carrental_mlops.kpi.features import Evidence, Feature, first_feature, further_feature
+from carrental_mlops.kpi.features import Feature, FeatureEvidence, first_feature, further_feature
 from carrental_mlops.kpi.history import History
 from carrental_mlops.kpi.ideas import ideas
 from carrental_mlops.kpi.trainings import trainings
@@ -53,7 +53,7 @@ class Service(Frozen):
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReadServices:
     """Model repos that were read, and those that could not be."""
 
     services: tuple[Service, ...]
@@ -77,7 +77,7 @@ def repos_in(folders: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
-def read_all(roots: Sequence[Path], say: Callable[[str], None] = lambda text: None) -> Asked:
+def read_all(roots: Sequence[Path], say: Callable[[str], None] = lambda text: None) -> ReadServices:
     """Every repo of `roots`; one whose configuration does not hold, or whose service has another repo, is named.
 
     Args:
@@ -103,7 +103,7 @@ def read_all(roots: Sequence[Path], say: Callable[[str], None] = lambda text: No
             broken[name] = error.what.replace(f"{root}/", "")
     if errors and not services:
         raise errors[0]
-    return Asked(tuple(services.values()), broken)
+    return ReadServices(tuple(services.values()), broken)
 
 
 def read_service(root: Path) -> Service:
@@ -119,7 +119,7 @@ def read_service(root: Path) -> Service:
     live = {env: unread.tried(f"releases of {env}", partial(deployments, root, by_env[env], env)) for env in
             config.environments[1:]}  # fmt: skip
     last = live.pop(config.environments[-1], ())
-    found = Evidence(History(root), trained, tuple(one for of in live.values() for one in of), last)
+    found = FeatureEvidence(History(root), trained, tuple(one for of in live.values() for one in of), last)
     return Service(
         name=config.service,
         team=config.owner,
@@ -146,7 +146,7 @@ class _Unread:
             return ()
 
 
-def _features(service: str, found: Evidence, noted: tuple[Idea, ...]) -> tuple[Feature, ...]:
+def _features(service: str, found: FeatureEvidence, noted: tuple[Idea, ...]) -> tuple[Feature, ...]:
     if found.history.shallow:
         raise ConfigError("the clone is shallow, so first days are unknown", "git fetch --unshallow")
     own = next((one for one in noted if one.feature == service), None)

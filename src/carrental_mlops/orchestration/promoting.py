@@ -11,11 +11,11 @@ from carrental_mlops.deploy.cluster.deployment import WAIT_S, deploy, try_out
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.observe.prometheus import Prometheus
-from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of
+from carrental_mlops.deploy.releases.draft import Draft, WantedRelease, draft_of
 from carrental_mlops.deploy.releases.journal import Journal, Kind
 from carrental_mlops.deploy.releases.store import standing_in
 from carrental_mlops.deploy.rollout.helm_traffic import HelmTraffic
-from carrental_mlops.deploy.rollout.promotion import Outcome, Rollout
+from carrental_mlops.deploy.rollout.promotion import Rollout, RolloutOutcome
 from carrental_mlops.deploy.rollout.stand import Stands
 from carrental_mlops.errors import GateRefused, PlatformError
 from carrental_mlops.orchestration.rescore import compare
@@ -37,7 +37,7 @@ class Promotion:
     say: Callable[[str], None]
     prometheus: str | None = None
 
-    def run(self, source: str) -> Outcome:
+    def run(self, source: str) -> RolloutOutcome:
         """The release that stands in the environment `source` takes all of the traffic, or goes back.
 
         Killed, the same call goes on where it stood, on any machine that reads the same releases. Where nothing answers
@@ -51,7 +51,7 @@ class Promotion:
         release = self._begun() or self._put(self._draft(source))
         if release is None:
             newest = self.site.store.newest(self.site.env)
-            return Outcome("promoted", newest.release.id if newest else "")
+            return RolloutOutcome("promoted", newest.release.id if newest else "")
         with alone(self.site.cluster, f"{self.site.service}-rollout", self.by):
             return self._rollout(release).run(release, self.by)
 
@@ -72,7 +72,7 @@ class Promotion:
         steps = ", ".join(f"{step} %" for step in self.site.repo.config.deploy.rollout.steps)
         return [*told, f"would be {tried.release.id}: {draft.image}, by {steps}, then all"]
 
-    def abort(self) -> Outcome | None:
+    def abort(self) -> RolloutOutcome | None:
         """Take the canary back, whoever put it there and from whichever machine; None where there is none.
 
         Raises:
@@ -90,7 +90,7 @@ class Promotion:
         root, canary = self.site.repo.root, self._canary()
         release = standing_in(root, open_repo(root, source).config, source).release
         weight = self._traffic(canary).weight() if canary else self.site.repo.config.deploy.rollout.steps[0]
-        wanted = Wanted(self.by, release.image, release.model.version, weight)
+        wanted = WantedRelease(self.by, release.image, release.model.version, weight)
         return draft_of(self.site.repo, self.site.env, wanted)
 
     def _put(self, draft: Draft) -> str | None:

@@ -51,7 +51,7 @@ class Pick:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedDecision:
     """One row that is decided otherwise."""
 
     event_id: str
@@ -82,7 +82,7 @@ class Comparison:
     """Events whose input was not kept, or not any more."""
     refused: Counter[str] = field(default_factory=Counter)
     """Why an event could not be answered again, to how many."""
-    changes: list[Change] = field(default_factory=list)
+    changes: list[ChangedDecision] = field(default_factory=list)
 
     def stakes(self) -> dict[str, dict[str, float]]:
         """`old -> new` to `rows` and `amount_eur`, the sum of the amounts that are known."""
@@ -145,4 +145,4 @@ def _compare(
         if old[1] != new[1]:
             amount = None if amounts[row] is None else float(amounts[row])
             of = (event["id"], data["request"], event["time"], row, data["model"]["version"])
-            result.changes.append(Change(*of, *old, *new, amount))
+            result.changes.append(ChangedDecision(*of, *old, *new, amount))

@@ -24,7 +24,7 @@ from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.deploy.manifests.values import as_now
 from carrental_mlops.deploy.observe.alerts import alerts_of
 from carrental_mlops.deploy.observe.rules import rules_of
-from carrental_mlops.deploy.releases.draft import Draft, Wanted
+from carrental_mlops.deploy.releases.draft import Draft, WantedRelease
 from carrental_mlops.errors import ConfigError
 
 HOUR, DAY = 3600, 86_400
@@ -113,9 +113,9 @@ def test_it_runs_the_champions_model_while_another_is_tried_and_a_rollback_bring
     config = with_batch(config_of(rollout={"kind": "canary", "steps": [10, 50]}))
     old, new = ({"version": one.model.version, "digest": one.model.digest} for one in (OLD, NEW))
     assert old != new
-    before = Draft(config, "prod", Wanted("jane"), OLD.image, OLD.model, (), (), None)
+    before = Draft(config, "prod", WantedRelease("jane"), OLD.image, OLD.model, (), (), None)
     first = before.stored("prod-1", None, None, NOON)
-    tried = Draft(config, "prod", Wanted("jane"), NEW.image, NEW.model, (), (), None).stored(
+    tried = Draft(config, "prod", WantedRelease("jane"), NEW.image, NEW.model, (), (), None).stored(
         "prod-2", first.release, "prod-1", NOON
     )
     assert _model_of(first.manifests) == _model_of(tried.manifests) == "--model={version}@{digest}".format(**old)

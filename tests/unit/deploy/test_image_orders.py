@@ -10,7 +10,7 @@ import pytest
 
 from carrental_mlops.core.repo import ModelRepo, open_repo
 from carrental_mlops.deploy.image import supply_chain
-from carrental_mlops.deploy.image.build import Wanted, base_of, order_of
+from carrental_mlops.deploy.image.build import WantedImage, base_of, order_of
 from carrental_mlops.deploy.image.builders import CHOICE, Order, build, find_builder
 from carrental_mlops.deploy.image.context import prepare
 from carrental_mlops.errors import ConfigError, PlatformError
@@ -41,7 +41,7 @@ def with_image(repo: ModelRepo) -> ModelRepo:
 
 
 def test_an_image_says_of_which_service_model_package_and_commit_it_is(repo: ModelRepo, bundle: Bundle) -> None:
-    order = order_of(repo, bundle, Wanted())
+    order = order_of(repo, bundle, WantedImage())
     head = subprocess.run(
         ["git", "-C", repo.root, "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     ).stdout.strip()
@@ -54,12 +54,12 @@ def test_an_image_says_of_which_service_model_package_and_commit_it_is(repo: Mod
 
 def test_nothing_is_pushed_to_nowhere_or_from_a_tree_that_is_not_committed(repo: ModelRepo, bundle: Bundle) -> None:
     with pytest.raises(ConfigError, match="nowhere to push"):
-        order_of(repo, bundle, Wanted(push=True))
+        order_of(repo, bundle, WantedImage(push=True))
     named = with_image(repo)
-    assert order_of(named, bundle, Wanted(push=True)).repository == "registry.example/models/night-image"
+    assert order_of(named, bundle, WantedImage(push=True)).repository == "registry.example/models/night-image"
     (repo.root / "src" / "more.py").write_text("x = 1\n")
     with pytest.raises(ConfigError, match="must be a commit"):
-        order_of(named, bundle, Wanted(push=True))
+        order_of(named, bundle, WantedImage(push=True))
 
 
 def test_the_context_holds_code_and_model_and_nothing_that_git_ignores(
@@ -120,7 +120,7 @@ def test_the_list_of_parts_is_every_pin_with_its_hash_and_the_same_twice(repo: M
 
 
 def test_provenance_names_what_was_built_and_what_went_in(repo: ModelRepo, bundle: Bundle, tmp_path: Path) -> None:
-    order = order_of(repo, bundle, Wanted())
+    order = order_of(repo, bundle, WantedImage())
     base = base_of(repo.root / "Dockerfile.serving")
     model = {"name": "night-image", "version": "3", "digest": DIGEST}
     made = supply_chain.predicate(order.labels, base, model, "buildah")

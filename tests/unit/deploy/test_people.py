@@ -19,7 +19,7 @@ from release_repo import IMAGE, deploys_to, repo_at
 from carrental_mlops.cli.main import main
 from carrental_mlops.config.deploy import Approval
 from carrental_mlops.core.repo import open_repo
-from carrental_mlops.deploy.releases.draft import Wanted, draft_of
+from carrental_mlops.deploy.releases.draft import WantedRelease, draft_of
 from carrental_mlops.deploy.releases.identity import (
     TOKEN,
     Person,
@@ -132,7 +132,7 @@ def _released_in_staging(root: Path) -> None:
     pytest.importorskip("helm_python")
     store = ReleaseStore(root, "releases/")
     if store.newest("staging") is None:
-        draft = draft_of(open_repo(root, "staging"), "staging", Wanted("ada", f"{IMAGE}@sha256:{1:064x}", "1"))
+        draft = draft_of(open_repo(root, "staging"), "staging", WantedRelease("ada", f"{IMAGE}@sha256:{1:064x}", "1"))
         store.add("staging", lambda name: draft.stored(name, None, None, datetime.now(UTC)))
         store.record(Event(release="staging-1", state="available", at=datetime.now(UTC), by="ada"))
 
@@ -159,7 +159,7 @@ def test_in_tier_1_who_trained_may_not_approve_and_a_forged_or_missing_token_is_
     assert _crm(repo, "approve") == code
     told = capsys.readouterr()
     assert said in told.out + told.err and ".ey" not in told.out + told.err
-    draft = draft_of(open_repo(repo, "prod"), "prod", Wanted("x", f"{IMAGE}@sha256:{1:064x}", "1"))
+    draft = draft_of(open_repo(repo, "prod"), "prod", WantedRelease("x", f"{IMAGE}@sha256:{1:064x}", "1"))
     if code:
         with pytest.raises(GateRefused, match=said):
             draft.refuse()
@@ -173,7 +173,7 @@ def test_staging_and_lower_tiers_ask_for_no_second_person(
     repo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv(TOKEN, raising=False)
-    wanted = Wanted("ada", f"{IMAGE}@sha256:{1:064x}", "1")
+    wanted = WantedRelease("ada", f"{IMAGE}@sha256:{1:064x}", "1")
     draft_of(open_repo(repo, "staging"), "staging", wanted).refuse()
     draft_of(open_repo(repo, "prod", ("tier=2",)), "prod", wanted).refuse()
 

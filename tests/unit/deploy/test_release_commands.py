@@ -17,7 +17,7 @@ from releases import NOON
 from carrental_mlops.cli.main import main
 from carrental_mlops.core.repo import open_repo
 from carrental_mlops.deploy.cluster.deployment import alone_in
-from carrental_mlops.deploy.releases.draft import Draft, Wanted, draft_of, same_content
+from carrental_mlops.deploy.releases.draft import Draft, WantedRelease, draft_of, same_content
 from carrental_mlops.deploy.releases.identity import person
 from carrental_mlops.deploy.releases.release import Event, Evidence, ModelRef, Release, Stored, Waiver
 from carrental_mlops.deploy.releases.store import ReleaseStore
@@ -45,7 +45,7 @@ def _draft(root: Path, number: int, **changed: Any) -> Draft:
     config = open_repo(root, "prod").config
     model = ModelRef(name=config.service, version=str(number), digest=f"{number:064x}")
     given = {"evidence": (YES,), "waivers": (), "commit": "abc", "root": root, "trained_by": "ada", **changed}
-    return Draft(config, "prod", Wanted("jane@example.com"), f"{IMAGE}@sha256:{number:064x}", model, **given)
+    return Draft(config, "prod", WantedRelease("jane@example.com"), f"{IMAGE}@sha256:{number:064x}", model, **given)
 
 
 def _crm(capsys: pytest.CaptureFixture[str], root: Path, *arguments: str) -> tuple[int, str, str]:
@@ -140,9 +140,9 @@ def test_what_was_stored_holds_no_password_of_an_address(made: Path) -> None:
 def test_an_image_of_which_nobody_says_what_is_in_it_is_refused(made: Path) -> None:
     repo = open_repo(made, "prod")
     with pytest.raises(ConfigError, match="no image was pushed from here"):
-        draft_of(repo, "prod", Wanted("jane"))
+        draft_of(repo, "prod", WantedRelease("jane"))
     with pytest.raises(ConfigError, match=r"nothing here says which model .*\nFix: name its version: --version N"):
-        draft_of(repo, "prod", Wanted("jane", image=f"{IMAGE}@sha256:{1:064x}"))
+        draft_of(repo, "prod", WantedRelease("jane", image=f"{IMAGE}@sha256:{1:064x}"))
 
 
 def test_who_asks_is_read_from_the_token_of_ci_else_from_git(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from carrental_mlops.config.deploy import RolloutPlan
 from carrental_mlops.core.arrays import Floats, Mask
 from carrental_mlops.deploy.rollout import sequential_test as sequential
 from carrental_mlops.deploy.rollout.analysis import ALPHA, evidence_needed
-from carrental_mlops.deploy.rollout.sequential_test import Evidence
+from carrental_mlops.deploy.rollout.sequential_test import CanaryEvidence
 
 RPS, LOOK_S, PLAN = 50, 5, RolloutPlan()
 EDGES = np.array([0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.5, 1.0])
@@ -43,9 +43,9 @@ def stopped(
     """Measure to the (runs,) seconds after which it stopped the canary; infinite where it did not."""
     rng, champion = np.random.default_rng(7), champion or Fleet()
     watched = {
-        "errors": Evidence(2, sequential.more_errors(PLAN.max_error_rate), (runs,)),
-        "p99": Evidence(len(EDGES) + 1, sequential.slower(EDGES, PLAN.max_p99_ratio), (runs,)),
-        "drift": Evidence(len(SCORES), sequential.drifted(PLAN.max_drift), (runs,)),
+        "errors": CanaryEvidence(2, sequential.more_errors(PLAN.max_error_rate), (runs,)),
+        "p99": CanaryEvidence(len(EDGES) + 1, sequential.slower(EDGES, PLAN.max_p99_ratio), (runs,)),
+        "drift": CanaryEvidence(len(SCORES), sequential.drifted(PLAN.max_drift), (runs,)),
     }
     at = {name: np.full(runs, np.inf) for name in watched}
     for now in range(look_s, seconds + 1, look_s):
@@ -62,7 +62,7 @@ def stopped(
     return at
 
 
-def beyond(name: str, evidence: Evidence) -> Mask:
+def beyond(name: str, evidence: CanaryEvidence) -> Mask:
     a, c = evidence.champion, evidence.canary
     measured: dict[str, Callable[[], Floats]] = {
         "errors": lambda: sequential.excess_of(a, c) - PLAN.max_error_rate,
@@ -100,7 +100,7 @@ def test_scores_that_moved_are_off_within_three_minutes_and_a_small_move_stays()
 
 
 def test_a_fault_of_both_versions_at_once_stops_no_canary() -> None:
-    rng, evidence = np.random.default_rng(3), Evidence(2, sequential.more_errors(0.01), (2_000,))
+    rng, evidence = np.random.default_rng(3), CanaryEvidence(2, sequential.more_errors(0.01), (2_000,))
     for look in range(60):
         failed = 0.3 if 20 < look < 30 else 0.001  # the database was away
         counts = [rng.multinomial(n, [1 - failed, failed], 2_000).astype(float) for n in (237, 13)]

@@ -12,7 +12,7 @@ from kpi_repo import day
 
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.kpi.features import Feature
-from carrental_mlops.kpi.roadmap import EXAMPLE, Roadmap, Standing, counts, read_roadmap, standings
+from carrental_mlops.kpi.roadmap import EXAMPLE, MilestoneStanding, Roadmap, counts, read_roadmap, standings
 from carrental_mlops.kpi.service import Service
 
 START = date(2026, 1, 5)
@@ -32,7 +32,7 @@ def live(*days: float, name: str = "fraud") -> Service:
                    versions=())  # fmt: skip
 
 
-def stand(found: Roadmap, today: int, *services: Service) -> dict[str, Standing]:
+def stand(found: Roadmap, today: int, *services: Service) -> dict[str, MilestoneStanding]:
     return {one.milestone: one for one in standings(found, services, day(today).date())}
 
 

@@ -21,7 +21,7 @@ from carrental_mlops.data.sources.parts import FILE_COLUMNS, Parts
 from carrental_mlops.data.sources.reading import Loaded, loaded
 from carrental_mlops.errors import DataError
 from carrental_mlops.files import whole_file
-from carrental_mlops.integrations.source_files import Entry, Files
+from carrental_mlops.integrations.source_files import Files, ListedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -65,7 +65,7 @@ class Manifest:
             whole.update("\0".join(map(str, line)).encode() + b"\n")
         return whole.hexdigest()
 
-    def refresh(self, listed: list[Entry]) -> None:
+    def refresh(self, listed: list[ListedFile]) -> None:
         """Read what is new or changed among `listed`, and forget what is no longer there.
 
         Raises:
@@ -93,7 +93,7 @@ class Manifest:
             added = int((~known).sum())
             level("%s: %d files, %d unchanged, %d added, %d changed, %d missing since they were last read",
                   self._files.shown, len(found), int(same.sum()), added, changed, gone)  # fmt: skip
-        self._read([Entry(*row) for row in todo.itertuples(index=False)])
+        self._read([ListedFile(*row) for row in todo.itertuples(index=False)])
         self.held = self.held.sort_values("path", ignore_index=True)
         self._write_manifest()
 
@@ -129,7 +129,7 @@ class Manifest:
         hollow = [number for number, rows in self._parts.rows().items() if live.get(number, 0) * 2 < rows]
         self.held = self.held[~self.held["part"].isin(hollow)].reset_index(drop=True)
 
-    def _read(self, todo: list[Entry]) -> None:
+    def _read(self, todo: list[ListedFile]) -> None:
         batch, size, since, broken = list[Loaded](), 0, time.monotonic(), dict[str, str]()
         for one in self._context.progress(loaded(self._files, todo), total=len(todo), label="files"):
             problem = one.problem or self._fit(one.table.schema, one.entry.path)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from carrental_mlops.data.sources.formats import EXPECTED, format_of, table_of
 from carrental_mlops.errors import CrmError
 from carrental_mlops.files import file_digest
-from carrental_mlops.integrations.source_files import Entry, Files
+from carrental_mlops.integrations.source_files import Files, ListedFile
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,14 +27,14 @@ _GROUP_FILES, _GROUP_BYTES = 64, 4 << 20
 class Loaded:
     """One file: its rows, or why it has none."""
 
-    entry: Entry
+    entry: ListedFile
     digest: str = ""
     table: pa.Table = None
     problem: str = ""
     """What was expected and what was found; then there is no table."""
 
 
-def loaded(files: Files, entries: list[Entry]) -> Iterator[Loaded]:
+def loaded(files: Files, entries: list[ListedFile]) -> Iterator[Loaded]:
     """Each of `entries` in order; at most `2 * _THREADS` groups are held.
 
     Raises:
@@ -53,8 +53,8 @@ def loaded(files: Files, entries: list[Entry]) -> Iterator[Loaded]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
-    group, size = list[Entry](), 0
+def _groups(entries: list[ListedFile]) -> Iterator[list[ListedFile]]:
+    group, size = list[ListedFile](), 0
     for entry in entries:
         if group and (len(group) >= _GROUP_FILES or size + entry.size > _GROUP_BYTES):
             yield group
@@ -65,7 +65,7 @@ def _groups(entries: list[Entry]) -> Iterator[list[Entry]]:
         yield group
 
 
-def _load(files: Files, group: list[Entry]) -> list[Loaded]:
+def _load(files: Files, group: list[ListedFile]) -> list[Loaded]:
     if group[0].size > _GROUP_BYTES:
         with files.fetched(group[0].path) as local:
             return [_loaded(group[0], local)]
@@ -73,7 +73,7 @@ def _load(files: Files, group: list[Entry]) -> list[Loaded]:
     return [_loaded(entry, content) for entry, content in zip(group, contents, strict=True)]
 
 
-def _loaded(entry: Entry, content: bytes | Path | Exception) -> Loaded:
+def _loaded(entry: ListedFile, content: bytes | Path | Exception) -> Loaded:
     expected = EXPECTED[format_of(entry.path) or "parquet"]
     if isinstance(content, FileNotFoundError):
         return Loaded(entry, problem="it is gone since it was listed")

@@ -10,7 +10,7 @@ from typing import Any
 
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.cluster.site import Site
-from carrental_mlops.deploy.diff.objects import Change, diff
+from carrental_mlops.deploy.diff.objects import ObjectChange, diff
 from carrental_mlops.deploy.manifests import helm, labels
 from carrental_mlops.deploy.manifests.values import as_now
 from carrental_mlops.deploy.releases.release import Event, Release, State, Stored
@@ -109,7 +109,7 @@ def try_objects(site: Site, manifests: Sequence[Mapping[str, Any]], say: Say) ->
     say(f"dry run: the cluster takes all {len(manifests)} objects")
 
 
-def changes(site: Site, stored: Stored, before: Stored | None) -> list[Change]:
+def changes(site: Site, stored: Stored, before: Stored | None) -> list[ObjectChange]:
     """What `stored` would change in the cluster, by a server-side dry run; nothing is changed.
 
     Args:

@@ -19,7 +19,7 @@ from carrental_mlops.deploy.cluster.apply import (
 )
 from carrental_mlops.deploy.cluster.lease import alone
 from carrental_mlops.deploy.cluster.site import Running, Site
-from carrental_mlops.deploy.diff.objects import Change
+from carrental_mlops.deploy.diff.objects import ObjectChange
 from carrental_mlops.deploy.manifests import helm, labels
 from carrental_mlops.deploy.manifests.values import Values, as_now, digest_of
 from carrental_mlops.deploy.releases.draft import Draft, same_content
@@ -31,19 +31,19 @@ WAIT_S = 600.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DeployOutcome:
     """What a command came to."""
 
     release: Release
     did: Literal["deployed", "went on", "nothing", "rolled back", "tried"]
     """`went on`: finished what an earlier command began; `nothing`: it ran already; `tried`: a dry run."""
-    changes: tuple[Change, ...] = ()
+    changes: tuple[ObjectChange, ...] = ()
     """Of a dry run: what would change in the cluster."""
     available: bool = False
     """Whether its pods were seen to be ready."""
 
 
-def try_out(site: Site, draft: Draft) -> Outcome:
+def try_out(site: Site, draft: Draft) -> DeployOutcome:
     """What `deploy` would do, asked of the cluster; nothing is written anywhere.
 
     Raises:
@@ -54,12 +54,12 @@ def try_out(site: Site, draft: Draft) -> Outcome:
     draft.refuse()
     running, newest = site.running(), site.store.newest(site.env)
     if newest and _runs(site, newest, running) and _is_same(site, draft, running, newest):
-        return Outcome(newest.release, "nothing")
+        return DeployOutcome(newest.release, "nothing")
     made = _make(site, draft, running)(site.store.next_id(site.env))
-    return Outcome(made.release, "tried", tuple(changes(site, made, newest)))
+    return DeployOutcome(made.release, "tried", tuple(changes(site, made, newest)))
 
 
-def deploy(site: Site, draft: Draft, say: Say, wait_s: float | None = None) -> Outcome:
+def deploy(site: Site, draft: Draft, say: Say, wait_s: float | None = None) -> DeployOutcome:
     """The release of `draft`, in the cluster; the same again goes on with what was left, or does nothing.
 
     Args:
@@ -90,12 +90,12 @@ def deploy(site: Site, draft: Draft, say: Say, wait_s: float | None = None) -> O
         if wait_s is not None and (did != "nothing" or site.store.state(stored.release.id) != "available"):
             wait_for(site, stored, by, wait_s, say)
     tag(site, stored.release, say)
-    return Outcome(stored.release, did, available=site.store.state(stored.release.id) == "available")
+    return DeployOutcome(stored.release, did, available=site.store.state(stored.release.id) == "available")
 
 
 def rollback(
     site: Site, by: str, say: Say, to: str | None = None, wait_s: float | None = None, dry_run: bool = False
-) -> Outcome:
+) -> DeployOutcome:
     """Model and configuration of an earlier release, as a new one; asks neither registry nor evidence.
 
     Its pods bear the label of that earlier release, so that those that still stand answer at once.
@@ -120,7 +120,7 @@ def rollback(
         say(f"{target.release.id} was made by chart {target.release.chart}; now it is {helm.chart_version()}")
     if dry_run:
         made = make(site.store.next_id(site.env))
-        return Outcome(made.release, "tried", tuple(changes(site, made, newest)))
+        return DeployOutcome(made.release, "tried", tuple(changes(site, made, newest)))
     with alone(site.cluster, site.service, by) as held:
         if newest is None or newest.values != make(newest.release.id).values:
             close_unfinished(site, newest, by, say)
@@ -134,7 +134,7 @@ def rollback(
             wait_for(site, newest, by, wait_s, say)
     tag(site, newest.release, say)
     available = site.store.state(newest.release.id) == "available"
-    return Outcome(newest.release, "nothing" if there else "rolled back", available=available)
+    return DeployOutcome(newest.release, "nothing" if there else "rolled back", available=available)
 
 
 def alone_in(stored: Stored) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from carrental_mlops.errors import ConfigError, CrmError
 
 
 @dataclass(frozen=True)
-class Asked:
+class LogQuery:
     """Which lines."""
 
     since_s: int | None
@@ -41,7 +41,7 @@ class Line:
         return dict(vars(self))
 
 
-def lines(site: Site, asked: Asked) -> Iterator[Line]:
+def lines(site: Site, asked: LogQuery) -> Iterator[Line]:
     """Lines of the service's pods: oldest first, or as they come with `follow`.
 
     Raises:
@@ -57,7 +57,7 @@ def lines(site: Site, asked: Asked) -> Iterator[Line]:
     return _as_they_come(each) if asked.follow else heapq.merge(*each, key=lambda line: line.time)
 
 
-def _of(site: Site, asked: Asked, pod: Pod, container: str) -> Iterator[Line]:
+def _of(site: Site, asked: LogQuery, pod: Pod, container: str) -> Iterator[Line]:
     for line in site.cluster.logs(pod.name, container, asked.since_s, asked.follow, asked.last):
         time, _, text = line.partition(" ")
         yield Line(time, pod.name, container, text)

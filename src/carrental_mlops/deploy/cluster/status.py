@@ -11,7 +11,7 @@ from carrental_mlops.deploy.releases.release import Event
 
 
 @dataclass(frozen=True)
-class Standing:
+class ClusterStanding:
     """What `crm status` shows."""
 
     available: bool
@@ -33,7 +33,7 @@ class Standing:
         return {**asdict(self), "tracks": [dict(track) for track in self.tracks], "events": events}
 
 
-def standing(site: Site) -> Standing:
+def standing(site: Site) -> ClusterStanding:
     """What runs on `site`.
 
     Raises:
@@ -43,7 +43,7 @@ def standing(site: Site) -> Standing:
     name = newest.release.id if newest else None
     events = tuple(site.store.events(name)) if name else ()
     if running is None:
-        return Standing(False, (), (f"{site.service} is not in the cluster",), pods, name, events)
+        return ClusterStanding(False, (), (f"{site.service} is not in the cluster",), pods, name, events)
     missing, batch = site.missing(running.values), site.batch()
     said = [*missing, *of_batch(running.values, batch)]
     if running.status != "deployed":
@@ -57,7 +57,7 @@ def standing(site: Site) -> Standing:
         told = ", ".join(running.tracks.values())
         said.append(f"{told} runs, not the newest release {expected}" if expected else f"{told} runs, and no release "
                     "of it is stored here")  # fmt: skip
-    return Standing(not missing, tuple(running.values["tracks"]), tuple(said), pods, name, events, batch)
+    return ClusterStanding(not missing, tuple(running.values["tracks"]), tuple(said), pods, name, events, batch)
 
 
 def of_batch(values: Mapping[str, Any], batch: BatchJob | None) -> list[str]:

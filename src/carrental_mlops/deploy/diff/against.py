@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from carrental_mlops.deploy.cluster.apply import changes
 from carrental_mlops.deploy.cluster.site import Running, Site
-from carrental_mlops.deploy.diff.objects import Change, diff
+from carrental_mlops.deploy.diff.objects import ObjectChange, diff
 from carrental_mlops.deploy.manifests.render import preview_release, render
 from carrental_mlops.deploy.manifests.values import as_helm
 from carrental_mlops.deploy.releases.release import Stored
 from carrental_mlops.errors import CrmError
 
 
-def compare(site: Site, cluster: bool | None, say: Callable[[str], None]) -> tuple[str, list[Change]]:
+def compare(site: Site, cluster: bool | None, say: Callable[[str], None]) -> tuple[str, list[ObjectChange]]:
     """What it was compared with, and what would change for the release that runs: same image, model and canary.
 
     Args:

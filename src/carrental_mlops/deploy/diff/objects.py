@@ -29,7 +29,7 @@ _OF_TOOLS = ("meta.helm.sh/", "deployment.kubernetes.io/", "kubectl.kubernetes.i
 
 
 @dataclass(frozen=True)
-class Change:
+class ObjectChange:
     """One thing that changes."""
 
     object: str
@@ -47,7 +47,7 @@ class Change:
     """Why fewer requests may be answered, now or later; None where that is not seen."""
 
 
-def diff(before: Iterable[Manifest], after: Iterable[Manifest]) -> list[Change]:
+def diff(before: Iterable[Manifest], after: Iterable[Manifest]) -> list[ObjectChange]:
     """What changes from the manifests `before` to those `after`; nothing where both say the same.
 
     Args:
@@ -62,7 +62,7 @@ def diff(before: Iterable[Manifest], after: Iterable[Manifest]) -> list[Change]:
     return _together(found)
 
 
-def as_json(changes: Sequence[Change]) -> dict[str, Any]:
+def as_json(changes: Sequence[ObjectChange]) -> dict[str, Any]:
     """The changes, for programs."""
     return {
         "restarts": any(change.restarts for change in changes),
@@ -71,12 +71,12 @@ def as_json(changes: Sequence[Change]) -> dict[str, Any]:
     }
 
 
-def marks(change: Change) -> list[str]:
+def marks(change: ObjectChange) -> list[str]:
     """What an operator must know of `change`, in words."""
     return [*(["restarts pods"] if change.restarts else []), *([change.loses] if change.loses else [])]
 
 
-def as_markdown(changes: Sequence[Change], title: str) -> str:
+def as_markdown(changes: Sequence[ObjectChange], title: str) -> str:
     """A comment for a merge request: the summary, then one line a change, by object.
 
     Args:
@@ -92,7 +92,7 @@ def as_markdown(changes: Sequence[Change], title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def summary(changes: Sequence[Change]) -> str:
+def summary(changes: Sequence[ObjectChange]) -> str:
     """How much changes, and whether it restarts pods or loses availability, in one line."""
     if not changes:
         return "Nothing changes."
@@ -104,7 +104,7 @@ def summary(changes: Sequence[Change]) -> str:
     )
 
 
-def _by_object(changes: Sequence[Change]) -> dict[str, list[Change]]:
+def _by_object(changes: Sequence[ObjectChange]) -> dict[str, list[ObjectChange]]:
     found = defaultdict(list)
     for change in changes:
         found[change.object].append(change)
@@ -134,12 +134,12 @@ def _plain(manifest: Manifest) -> dict[str, Any]:
 
 def _object_changes(
     identity: tuple[str, str, str], old: Mapping[str, Any] | None, new: Mapping[str, Any] | None
-) -> Iterator[Change]:
+) -> Iterator[ObjectChange]:
     kind, name, _ = identity
     shown = f"{kind} {name}"
     if old is None or new is None:
         what: Literal["added", "removed"] = "removed" if new is None else "added"
-        yield Change(shown, what, f"{shown} is {what}", "", None, None, False, loss_of(kind, (), old, new))
+        yield ObjectChange(shown, what, f"{shown} is {what}", "", None, None, False, loss_of(kind, (), old, new))
         return
     for path, before, after in _walk((), old, new):
         change: Literal["added", "removed", "changed"] = "changed"
@@ -149,7 +149,7 @@ def _object_changes(
             change, after = "removed", None
         shown_before, shown_after = ("hidden", "hidden") if kind == "Secret" else (before, after)
         said = words(path, shown_before, shown_after, change)
-        yield Change(shown, change, said, ".".join(path), shown_before, shown_after,
+        yield ObjectChange(shown, change, said, ".".join(path), shown_before, shown_after,
                      restarts(kind, path, change), loss_of(kind, path, before, after))  # fmt: skip
 
 
@@ -202,9 +202,9 @@ def _same(path: Path, before: Any, after: Any) -> bool:
     return False
 
 
-def _together(changes: Sequence[Change]) -> list[Change]:
+def _together(changes: Sequence[ObjectChange]) -> list[ObjectChange]:
     """Labels and annotations that change alike in several objects, as one change."""
-    alike: dict[tuple[str, str], list[Change]] = defaultdict(list)
+    alike: dict[tuple[str, str], list[ObjectChange]] = defaultdict(list)
     for change in changes:
         alike[change.said, change.kind].append(change)
     found, done = [], set()
@@ -216,6 +216,6 @@ def _together(changes: Sequence[Change]) -> list[Change]:
             done.add((change.said, change.kind))
             objects = {one.object for one in group}
             where = f"{len(objects)} objects" if len(objects) > 1 else change.object
-            found.append(Change(where, change.kind, change.said, change.path, change.before, change.after,
+            found.append(ObjectChange(where, change.kind, change.said, change.path, change.before, change.after,
                                 any(one.restarts for one in group), change.loses))  # fmt: skip
     return found

@@ -27,7 +27,7 @@ RECORD = "image.json"
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedImage:
     """What is asked of a build."""
 
     tag: str | None = None
@@ -53,7 +53,7 @@ class Image:
     labels: Mapping[str, str]
 
 
-def order_of(repo: ModelRepo, bundle: Bundle, wanted: Wanted) -> Order:
+def order_of(repo: ModelRepo, bundle: Bundle, wanted: WantedImage) -> Order:
     """What a builder is told; the context is filled by `build_image`.
 
     Args:

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any, get_args
 
 from carrental_mlops.config.deploy import Aws
-from carrental_mlops.deploy.manifests.policy import Finding
+from carrental_mlops.deploy.manifests.policy import PolicyBreach
 
 REGIONS: tuple[str, ...] = get_args(Aws.model_fields["region"].annotation)
 """Where data may lie."""
@@ -82,7 +82,7 @@ class Planned:
     """Attributes known only after the apply."""
 
 
-def check_plan(plan: Mapping[str, Any]) -> tuple[Finding, ...]:
+def check_plan(plan: Mapping[str, Any]) -> tuple[PolicyBreach, ...]:
     """What breaks a rule in a plan, as `terraform show -json` tells it; nothing when all hold."""
     found = [
         Planned(one["address"], one["type"], one["change"]["after"], one["change"].get("after_unknown") or {})
@@ -101,95 +101,97 @@ def losses(plan: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _tags(found: Sequence[Planned]) -> Iterator[Finding]:
+def _tags(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     for one in found:
         if "tags" not in one.after and "tags_all" not in one.after:
             continue
         tags = {**(one.after.get("tags") or {}), **(one.after.get("tags_all") or {})}
         if missing := [name for name in TAGS if not tags.get(name)]:
-            yield Finding("tags", one.address, f"has no tag {', '.join(missing)}")
+            yield PolicyBreach("tags", one.address, f"has no tag {', '.join(missing)}")
 
 
-def _values(found: Sequence[Planned]) -> Iterator[Finding]:
+def _values(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     for one in found:
         for path, wanted in _VALUES.get(one.type, ()):
             if (value := _at(one.after, path)) != wanted:
-                yield Finding("encryption-and-access", one.address, f"{path} is {value!r}, not {wanted!r}")
+                yield PolicyBreach("encryption-and-access", one.address, f"{path} is {value!r}, not {wanted!r}")
 
 
-def _buckets(found: Sequence[Planned]) -> Iterator[Finding]:
+def _buckets(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     for bucket in (one for one in found if one.type == "aws_s3_bucket"):
         module = bucket.address.rpartition("aws_s3_bucket.")[0]
         for kind, wanted in _BESIDE_BUCKET.items():
             beside = [one for one in found if one.type == kind and one.address.startswith(f"{module}{kind}.")]
             if not beside:
-                yield Finding("buckets", bucket.address, f"has no {kind}")
+                yield PolicyBreach("buckets", bucket.address, f"has no {kind}")
             for one in beside:
                 for path, value in wanted:
                     if (is_now := _at(one.after, path)) != value:
-                        yield Finding("buckets", one.address, f"{path} is {is_now!r}, not {value!r}")
+                        yield PolicyBreach("buckets", one.address, f"{path} is {is_now!r}, not {value!r}")
 
 
-def _regions(found: Sequence[Planned]) -> Iterator[Finding]:
+def _regions(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     for one in found:
         named = set(re.findall(r"arn:aws:[a-z0-9-]+:([a-z]{2}-[a-z]+-[0-9]):", json.dumps(one.after)))
         if outside := sorted(named - set(REGIONS)):
-            yield Finding("region", one.address, f"names {', '.join(outside)}, outside the European Union")
+            yield PolicyBreach("region", one.address, f"names {', '.join(outside)}, outside the European Union")
 
 
-def _open_doors(found: Sequence[Planned]) -> Iterator[Finding]:
+def _open_doors(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     for one in found:
         rules = [one.after] if one.type == "aws_vpc_security_group_ingress_rule" else one.after.get("ingress") or []
         if one.type not in ("aws_vpc_security_group_ingress_rule", "aws_security_group", "aws_security_group_rule"):
             continue
         text = json.dumps([one.after] if one.after.get("type") == "ingress" else rules)
         if '"0.0.0.0/0"' in text or '"::/0"' in text:
-            yield Finding("open-door", one.address, "lets in the whole internet")
+            yield PolicyBreach("open-door", one.address, "lets in the whole internet")
 
 
-def _policies(found: Sequence[Planned]) -> Iterator[Finding]:
+def _policies(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     for one in found:
         for name in _POLICIES:
             if one.unknown.get(name) is True and one.type not in _TOLD_BACK:
-                yield Finding("policy-unseen", one.address, f"`{name}` is known only after the apply: make it of names")
+                yield PolicyBreach(
+                    "policy-unseen", one.address, f"`{name}` is known only after the apply: make it of names"
+                )
             for statement in _statements(one.after.get(name)):
                 yield from _statement(one, statement)
 
 
-def _statement(one: Planned, told: Mapping[str, Any]) -> Iterator[Finding]:
+def _statement(one: Planned, told: Mapping[str, Any]) -> Iterator[PolicyBreach]:
     if told.get("Effect") != "Allow":
         return
     actions, resources = _list(told.get("Action")), _list(told.get("Resource"))
     principals = _principals(told)
     own = one.type in _OWN
     if "*" in principals and not told.get("Condition"):
-        yield Finding("public", one.address, "a policy allows everybody")
+        yield PolicyBreach("public", one.address, "a policy allows everybody")
     root = own and len(principals) == 1 and principals[0].endswith(":root")
     wide = [action for action in actions if action.endswith("*")]
     if wide and not root:
-        yield Finding("least-privilege", one.address, f"allows {', '.join(wide)}")
+        yield PolicyBreach("least-privilege", one.address, f"allows {', '.join(wide)}")
     if "*" in resources and not own and not set(actions) <= _NO_RESOURCE:
-        yield Finding("least-privilege", one.address, f"allows {', '.join(actions)} on every resource")
+        yield PolicyBreach("least-privilege", one.address, f"allows {', '.join(actions)} on every resource")
     if "sts:AssumeRoleWithWebIdentity" in actions:
         yield from _trust(one, told)
 
 
-def _trust(one: Planned, told: Mapping[str, Any]) -> Iterator[Finding]:
+def _trust(one: Planned, told: Mapping[str, Any]) -> Iterator[PolicyBreach]:
     tests = [(key, _list(value)) for test in (told.get("Condition") or {}).values() for key, value in test.items()]
     for claim in ("aud", "sub"):
         values = [value for key, given in tests if key.endswith(f":{claim}") for value in given]
         if not values or any(value.startswith("*") for value in values):
-            yield Finding("trust", one.address, f"does not say whose token it takes (`{claim}`)")
+            yield PolicyBreach("trust", one.address, f"does not say whose token it takes (`{claim}`)")
 
 
-def _apart(found: Sequence[Planned]) -> Iterator[Finding]:
+def _apart(found: Sequence[Planned]) -> Iterator[PolicyBreach]:
     """Who trained may not alone approve: no role writes both, and no subject may take both roles."""
     writes = {folder: _writers(found, folder) for folder in ("models", "approvals")}
     both = writes["models"] & writes["approvals"]
-    yield from (Finding("separation", role, "writes models and approvals") for role in sorted(both))
+    yield from (PolicyBreach("separation", role, "writes models and approvals") for role in sorted(both))
     subjects = {folder: _subjects(found, roles) for folder, roles in writes.items()}
     for subject in sorted({a for a in subjects["models"] for b in subjects["approvals"] if _overlap(a, b)}):
-        yield Finding("separation", subject, "may take the role that trains and the one that approves")
+        yield PolicyBreach("separation", subject, "may take the role that trains and the one that approves")
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -14,7 +14,7 @@ from carrental_mlops.files import file_digest, whole_file
 from carrental_mlops.integrations.processes import has_ended, identity
 
 
-class Change(Frozen):
+class PlannedChange(Frozen):
     """One thing that a plan does."""
 
     address: str
@@ -38,7 +38,7 @@ class PlanRecord(Frozen):
     at: datetime
     """UTC."""
     destroys: bool = False
-    changes: tuple[Change, ...] = ()
+    changes: tuple[PlannedChange, ...] = ()
     makes: tuple[Made, ...] = ()
     losses: tuple[str, ...] = ()
     """Addresses of what holds data or keys and would be deleted or replaced."""

@@ -16,7 +16,7 @@ from typing import Any
 from carrental_mlops.assets import asset_dir
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.infra.policy import check_plan, losses
-from carrental_mlops.deploy.infra.record import Begun, Change, Folder, Made, PlanRecord, cut_off
+from carrental_mlops.deploy.infra.record import Begun, Folder, Made, PlannedChange, PlanRecord, cut_off
 from carrental_mlops.deploy.infra.terraform import StateLocked, Terraform, find_terraform
 from carrental_mlops.deploy.infra.values import backend_of, variables_of
 from carrental_mlops.errors import ConfigError, GateRefused, PlatformError
@@ -37,7 +37,7 @@ _IDENTITIES = {
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PlanOutcome:
     """What a plan found."""
 
     record: PlanRecord
@@ -74,7 +74,7 @@ class Infra:
         path = self.folder.path
         return Terraform(find_terraform(), source, path / "data", path / "variables.tfvars.json")
 
-    def plan(self, destroy: bool = False) -> Outcome:
+    def plan(self, destroy: bool = False) -> PlanOutcome:
         """Plan, check the plan against our rules, and keep both for `apply`.
 
         Raises:
@@ -95,7 +95,7 @@ class Infra:
             record = self._record(self._terraform.show(self.folder.plan), variables, destroy)
             self.folder.keep(record)
             self.folder.end()
-        return Outcome(record, before, adopted)
+        return PlanOutcome(record, before, adopted)
 
     def apply(self, digest: str | None = None, allow_loss: bool = False) -> PlanRecord:
         """Apply the plan that lies here, and no other.
@@ -210,11 +210,11 @@ class Infra:
         return tuple(adopted)
 
 
-def _changes(shown: Mapping[str, Any]) -> tuple[Change, ...]:
+def _changes(shown: Mapping[str, Any]) -> tuple[PlannedChange, ...]:
     names = {("no-op",): None, ("read",): None, ("create",): "create", ("update",): "update", ("delete",): "delete"}
     told: Sequence[Mapping[str, Any]] = shown.get("resource_changes", ())
     found = ((one["address"], names.get(tuple(one["change"]["actions"]), "replace")) for one in told)
-    return tuple(Change(address=address, action=action) for address, action in found if action)
+    return tuple(PlannedChange(address=address, action=action) for address, action in found if action)
 
 
 def _makes(shown: Mapping[str, Any], account: str) -> tuple[Made, ...]:

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from carrental_mlops.config import RepoConfig
-from carrental_mlops.deploy.manifests.policy import Finding
+from carrental_mlops.deploy.manifests.policy import PolicyBreach
 from carrental_mlops.errors import ConfigError, shown_url
 
 _PLAIN: Mapping[str, str] = {"redis": "rediss", "http": "https", "ws": "wss", "ftp": "sftp", "amqp": "amqps"}
@@ -28,7 +28,7 @@ _MESHED = ("serving.traces.endpoint", "watch.")
 """Keys, or beginnings of keys, that stand for figures and traces alone: plain is allowed inside the cluster."""
 
 
-def plain_urls(config: RepoConfig, env: str) -> list[Finding]:
+def plain_urls(config: RepoConfig, env: str) -> list[PolicyBreach]:
     """URLs of `config` that reach a store without TLS, or with a certificate that nobody verifies.
 
     Redis, Kafka, PostgreSQL, MySQL, OpenSearch (`serving.audit.sink`), MLflow, ZenML and every other URL of crm.yaml,
@@ -46,7 +46,7 @@ def plain_urls(config: RepoConfig, env: str) -> list[Finding]:
     found = []
     for key, url in _urls(config.model_dump(mode="json"), ""):
         if wrong := _wrong(key, url):
-            found.append(Finding("plain-url", key, f"{shown_url(url)}: {wrong}"))
+            found.append(PolicyBreach("plain-url", key, f"{shown_url(url)}: {wrong}"))
     return found
 
 

@@ -17,7 +17,7 @@ _DIGEST = re.compile(r"[^@\s]+@sha256:[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
-class Finding:
+class PolicyBreach:
     """A rule that an object breaks."""
 
     rule: str
@@ -39,7 +39,7 @@ class Pod:
     spec: Mapping[str, Any]
 
 
-def check(objects: Sequence[Object]) -> tuple[Finding, ...]:
+def check(objects: Sequence[Object]) -> tuple[PolicyBreach, ...]:
     """What is wrong with `objects`, the whole of one render; nothing when all rules hold."""
     pods = tuple(pods_of(objects))
     return tuple(finding for rule in _RULES for finding in rule(objects, pods))
@@ -83,30 +83,30 @@ def _containers(pod: Pod) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"{pod.owner} container {container.get('name')}", container
 
 
-def _images(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]:
+def _images(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[PolicyBreach]:
     for pod in pods:
         for place, container in _containers(pod):
             image = str(container.get("image", ""))
             if not _DIGEST.fullmatch(image):
-                yield Finding("image-by-digest", place, f"image `{image}` is not pinned by digest")
+                yield PolicyBreach("image-by-digest", place, f"image `{image}` is not pinned by digest")
             if ":latest" in image:
-                yield Finding("no-latest", place, f"image `{image}` is whatever is newest")
+                yield PolicyBreach("no-latest", place, f"image `{image}` is whatever is newest")
 
 
-def _restricted(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]:
+def _restricted(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[PolicyBreach]:
     for pod in pods:
         for key in ("hostNetwork", "hostPID", "hostIPC"):
             if pod.spec.get(key):
-                yield Finding("restricted", pod.owner, f"{key} is on")
+                yield PolicyBreach("restricted", pod.owner, f"{key} is on")
         if pod.spec.get("automountServiceAccountToken") is not False:
-            yield Finding("no-token", pod.owner, "the token of the service account is mounted")
+            yield PolicyBreach("no-token", pod.owner, "the token of the service account is mounted")
         for volume in pod.spec.get("volumes", ()):
             if "hostPath" in volume:
-                yield Finding("restricted", pod.owner, f"volume {volume['name']} is a path of the node")
+                yield PolicyBreach("restricted", pod.owner, f"volume {volume['name']} is a path of the node")
         shared = pod.spec.get("securityContext", {})
         for place, container in _containers(pod):
             for wrong in _insecure({**shared, **container.get("securityContext", {})}):
-                yield Finding("restricted", place, wrong)
+                yield PolicyBreach("restricted", place, wrong)
 
 
 def _insecure(context: Mapping[str, Any]) -> Iterator[str]:
@@ -123,24 +123,24 @@ def _insecure(context: Mapping[str, Any]) -> Iterator[str]:
         yield "may write to its image"
 
 
-def _probes(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]:
+def _probes(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[PolicyBreach]:
     for pod in pods:
         for place, container in _containers(pod):
             for probe in ("readinessProbe", "livenessProbe"):
                 if container.get("ports") and not container.get(probe):
-                    yield Finding("probes", place, f"no {probe}")
+                    yield PolicyBreach("probes", place, f"no {probe}")
 
 
-def _limits(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]:
+def _limits(_: Sequence[Object], pods: Sequence[Pod]) -> Iterator[PolicyBreach]:
     for pod in pods:
         for place, container in _containers(pod):
             given = container.get("resources", {})
             for part, key in (("requests", "cpu"), ("requests", "memory"), ("limits", "memory")):
                 if not given.get(part, {}).get(key):
-                    yield Finding("limits", place, f"no {key} in resources.{part}")
+                    yield PolicyBreach("limits", place, f"no {key} in resources.{part}")
 
 
-def _denied(objects: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]:
+def _denied(objects: Sequence[Object], pods: Sequence[Pod]) -> Iterator[PolicyBreach]:
     denies = [
         made["spec"]["podSelector"].get("matchLabels", {})
         for made in objects
@@ -151,22 +151,22 @@ def _denied(objects: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]
     ]
     for pod in pods:
         if not any(labels.items() <= pod.labels.items() for labels in denies):
-            yield Finding("default-deny", pod.owner, "no NetworkPolicy denies it what no other allows")
+            yield PolicyBreach("default-deny", pod.owner, "no NetworkPolicy denies it what no other allows")
     for made in objects:
         if made["kind"] == "NetworkPolicy":
             for way in (*made["spec"].get("ingress", ()), *made["spec"].get("egress", ())):
                 if not way.get("ports") or not (way.get("from") or way.get("to")):
-                    yield Finding("default-deny", _name(made), "lets any address or any port through")
+                    yield PolicyBreach("default-deny", _name(made), "lets any address or any port through")
 
 
-def _scaling(objects: Sequence[Object], _: Sequence[Pod]) -> Iterator[Finding]:
+def _scaling(objects: Sequence[Object], _: Sequence[Pod]) -> Iterator[PolicyBreach]:
     for made in objects:
         for scaled in _scaled(made):
             least = next((scaled[key] for key in ("minReplicas", "minReplicaCount") if key in scaled), 0)
             most = next((scaled[key] for key in ("maxReplicas", "maxReplicaCount") if key in scaled), None)
             if most is None or least > most or least < 1:
                 said = f"between {least} and {most} replicas"
-                yield Finding("minimum-below-maximum", _name(made), said)
+                yield PolicyBreach("minimum-below-maximum", _name(made), said)
 
 
 def _scaled(made: Object) -> tuple[Mapping[str, Any], ...]:
@@ -178,19 +178,21 @@ def _scaled(made: Object) -> tuple[Mapping[str, Any], ...]:
     return ()
 
 
-def _disruption(objects: Sequence[Object], pods: Sequence[Pod]) -> Iterator[Finding]:
+def _disruption(objects: Sequence[Object], pods: Sequence[Pod]) -> Iterator[PolicyBreach]:
     budgets = [made["spec"]["selector"]["matchLabels"] for made in objects if made["kind"] == "PodDisruptionBudget"]
     for pod in pods:
         serves = pod.owner.startswith(("SeldonDeployment", "InferenceService"))
         if serves and not any(labels.items() <= pod.labels.items() for labels in budgets):
-            yield Finding("disruption-budget", pod.owner, "a drain of nodes may take all of its pods at once")
+            yield PolicyBreach("disruption-budget", pod.owner, "a drain of nodes may take all of its pods at once")
 
 
-def _traffic(objects: Sequence[Object], _: Sequence[Pod]) -> Iterator[Finding]:
+def _traffic(objects: Sequence[Object], _: Sequence[Pod]) -> Iterator[PolicyBreach]:
     for made in objects:
         for weights in _weights(made):
             if len(weights) > 1 and sum(weights) != 100:
-                yield Finding("weights", _name(made), f"weights {', '.join(map(str, weights))} are not 100 together")
+                yield PolicyBreach(
+                    "weights", _name(made), f"weights {', '.join(map(str, weights))} are not 100 together"
+                )
 
 
 def _weights(made: Object) -> Iterator[list[int]]:
@@ -203,11 +205,11 @@ def _weights(made: Object) -> Iterator[list[int]]:
         yield from ([one.get("weight", 1) for one in rule["backendRefs"]] for rule in spec["rules"])
 
 
-def _raw_payloads(objects: Sequence[Object], _: Sequence[Pod]) -> Iterator[Finding]:
+def _raw_payloads(objects: Sequence[Object], _: Sequence[Pod]) -> Iterator[PolicyBreach]:
     """Both platforms' payload loggers send requests as they came, personal data and all."""
     for made in objects:
         if made["kind"] in ("SeldonDeployment", "InferenceService") and _has_key(made["spec"], "logger"):
-            yield Finding("no-raw-payloads", _name(made), "a payload logger sends requests unmasked")
+            yield PolicyBreach("no-raw-payloads", _name(made), "a payload logger sends requests unmasked")
 
 
 def _has_key(value: Any, key: str) -> bool:
@@ -216,7 +218,7 @@ def _has_key(value: Any, key: str) -> bool:
     return isinstance(value, list) and any(_has_key(inner, key) for inner in value)
 
 
-Rule = Callable[[Sequence[Object], Sequence[Pod]], Iterator[Finding]]
+Rule = Callable[[Sequence[Object], Sequence[Pod]], Iterator[PolicyBreach]]
 _RULES: tuple[Rule, ...] = (
     _images, _restricted, _probes, _limits, _denied, _scaling, _disruption, _traffic, _raw_payloads,
 )  # fmt: skip

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from carrental_mlops.config import RepoConfig
 from carrental_mlops.deploy.observe.queries import stability_index
 from carrental_mlops.deploy.observe.runbook_commands import Commands
-from carrental_mlops.deploy.observe.suspects import PROBES, Asked, Change, Figure, Suspect
+from carrental_mlops.deploy.observe.suspects import PROBES, Figure, Happening, Suspect, ThenAndNow
 from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.errors import CrmError
@@ -21,7 +21,7 @@ class Page:
 
     since: datetime
     at: datetime
-    changes: tuple[Change, ...]
+    changes: tuple[Happening, ...]
     """Newest first."""
     figures: tuple[Figure, ...]
     suspects: tuple[Suspect, ...]
@@ -32,9 +32,9 @@ class Page:
 
 def diagnose(
     config: RepoConfig,
-    asked: Asked,
+    asked: ThenAndNow,
     commands: Commands,
-    changes: list[Change],
+    changes: list[Happening],
     unknown: tuple[str, ...] = (),
 ) -> Page:
     """The page of a service.
@@ -68,7 +68,7 @@ def diagnose(
     )
 
 
-def changes_of(store: ReleaseStore, journal: Journal, env: str, since: datetime) -> list[Change]:
+def changes_of(store: ReleaseStore, journal: Journal, env: str, since: datetime) -> list[Happening]:
     """Releases, rollouts and switches from `since` on.
 
     Raises:
@@ -80,12 +80,12 @@ def changes_of(store: ReleaseStore, journal: Journal, env: str, since: datetime)
             if event.at >= since:
                 model = f"model version {stored.release.model.version}"
                 what = f"release {event.release} ({model}) {event.state}{': ' + event.said if event.said else ''}"
-                found.append(Change(event.at, what, event.by, event.release))
-    found += [Change(one.at, f"{one.kind}: {one.said}", one.by, one.release) for one in journal.entries(since)]
+                found.append(Happening(event.at, what, event.by, event.release))
+    found += [Happening(one.at, f"{one.kind}: {one.said}", one.by, one.release) for one in journal.entries(since)]
     return found
 
 
-def _figures(config: RepoConfig, asked: Asked) -> Iterator[Figure]:
+def _figures(config: RepoConfig, asked: ThenAndNow) -> Iterator[Figure]:
     queries, window = asked.queries, asked.window
     sel = queries.sel()
     yield asked.figure("traffic", "/s", queries.requests(window))

@@ -14,7 +14,7 @@ from carrental_mlops.deploy.observe.diagnose import Page, changes_of, diagnose
 from carrental_mlops.deploy.observe.prometheus import Prometheus
 from carrental_mlops.deploy.observe.queries import Queries
 from carrental_mlops.deploy.observe.runbook_commands import Commands
-from carrental_mlops.deploy.observe.suspects import Asked, Change
+from carrental_mlops.deploy.observe.suspects import Happening, ThenAndNow
 from carrental_mlops.deploy.releases.journal import Journal
 from carrental_mlops.deploy.releases.store import ReleaseStore
 from carrental_mlops.errors import CrmError
@@ -53,7 +53,7 @@ def page_of(
     if name != config.local:
         cluster = Cluster(config.deploy.namespace, config.deploy.context)
         looks.append(_Look("the cluster", lambda: _of_cluster(cluster, config.service, began)))
-    asked = Asked(Prometheus(prometheus or config.watch.prometheus, until), Queries.of(config), since, time.time())
+    asked = ThenAndNow(Prometheus(prometheus or config.watch.prometheus, until), Queries.of(config), since, time.time())
     half = time.monotonic() + deadline_s / 2
     told = [look.told(half) for look in looks]
     changes = [change for found, _ in told for change in found]
@@ -64,10 +64,10 @@ def page_of(
 class _Look(threading.Thread):
     """Asks one place for what changed; one that does not answer is left behind."""
 
-    def __init__(self, place: str, changes: Callable[[], list[Change]]) -> None:
+    def __init__(self, place: str, changes: Callable[[], list[Happening]]) -> None:
         super().__init__(name=place, daemon=True)
         self._changes, self._began = changes, time.monotonic()
-        self._found: list[Change] | Exception | None = None
+        self._found: list[Happening] | Exception | None = None
         self.start()
 
     def run(self) -> None:
@@ -76,7 +76,7 @@ class _Look(threading.Thread):
         except Exception as error:  # raised again in `told`
             self._found = error
 
-    def told(self, until: float) -> tuple[list[Change], str]:
+    def told(self, until: float) -> tuple[list[Happening], str]:
         """What changed, or why it cannot be said; waits until `until` (`time.monotonic`)."""
         self.join(max(0.0, until - time.monotonic()))
         found = self._found
@@ -89,9 +89,9 @@ class _Look(threading.Thread):
         return found, ""
 
 
-def _of_cluster(cluster: Cluster, service: str, since: datetime) -> list[Change]:
+def _of_cluster(cluster: Cluster, service: str, since: datetime) -> list[Happening]:
     """What the cluster itself warned of: crashes, images that are not there, pods that find no node."""
-    found: dict[tuple[str, str], Change] = {}
+    found: dict[tuple[str, str], Happening] = {}
     for event in cluster.list("v1", "Event", fields={"type": "Warning"}):
         involved, at = event.get("involvedObject") or {}, _at(event)
         if at is None or at < since or not str(involved.get("name", "")).startswith(service):
@@ -101,7 +101,7 @@ def _of_cluster(cluster: Cluster, service: str, since: datetime) -> list[Change]
         )
         key = (str(event.get("reason")), str(involved.get("kind")))
         if key not in found or found[key].at < at:
-            found[key] = Change(at, what, "cluster")
+            found[key] = Happening(at, what, "cluster")
     return list(found.values())
 
 

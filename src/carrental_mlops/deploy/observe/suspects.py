@@ -18,7 +18,7 @@ _TRACK = labels.PROMETHEUS_TRACK
 
 
 @dataclass(frozen=True)
-class Change:
+class Happening:
     """Something that somebody, a rollout or the cluster did."""
 
     at: datetime
@@ -55,7 +55,7 @@ class Suspect:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ThenAndNow:
     """Prometheus about one service, then and now.
 
     Args:
@@ -121,7 +121,9 @@ _RULES = (
 )
 
 
-def _by_figure(asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes: list[Change]) -> list[Suspect]:
+def _by_figure(
+    asked: ThenAndNow, figures: tuple[Figure, ...], commands: Commands, changes: list[Happening]
+) -> list[Suspect]:
     values, found = {one.name: one for one in figures}, []
     for rule in _RULES:
         figure = values.get(rule.name)
@@ -141,7 +143,9 @@ def _by_figure(asked: Asked, figures: tuple[Figure, ...], commands: Commands, ch
     return found
 
 
-def _switched(asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes: list[Change]) -> list[Suspect]:
+def _switched(
+    asked: ThenAndNow, figures: tuple[Figure, ...], commands: Commands, changes: list[Happening]
+) -> list[Suspect]:
     sel, found = asked.queries.sel(), []
     on = sorted({one.labels["to"] for one in asked.samples(f"crm_switched{sel} == 1")})
     if on:
@@ -153,7 +157,9 @@ def _switched(asked: Asked, figures: tuple[Figure, ...], commands: Commands, cha
     return found
 
 
-def _gone(asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes: list[Change]) -> list[Suspect]:
+def _gone(
+    asked: ThenAndNow, figures: tuple[Figure, ...], commands: Commands, changes: list[Happening]
+) -> list[Suspect]:
     then, now = asked.pair(f"count(crm_model_info{asked.queries.sel()})")
     if then and (now or 0) < then:
         evidence = f"pods that answer Prometheus {then:.0f} -> {now or 0:.0f}"
@@ -161,7 +167,9 @@ def _gone(asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes
     return []
 
 
-def _one_track(asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes: list[Change]) -> list[Suspect]:
+def _one_track(
+    asked: ThenAndNow, figures: tuple[Figure, ...], commands: Commands, changes: list[Happening]
+) -> list[Suspect]:
     """A version or track that is worse than the others at the same time: the strongest evidence there is."""
     found = []
     for by in (_TRACK, "version"):
@@ -189,7 +197,7 @@ def _one_track(asked: Asked, figures: tuple[Figure, ...], commands: Commands, ch
 
 
 def _after_a_change(
-    asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes: list[Change]
+    asked: ThenAndNow, figures: tuple[Figure, ...], commands: Commands, changes: list[Happening]
 ) -> list[Suspect]:
     """Changes after which errors or p99 rose."""
     found = []
@@ -200,7 +208,9 @@ def _after_a_change(
             ("errors", "%", asked.queries.errors(asked.window), 0.005),
             ("p99", "ms", f"1000 * {asked.queries.quantile(0.99, asked.window)}", 5.0),
         ):
-            before, then = (one for one in Asked(asked.prometheus, asked.queries, at, after, asked.window_s).pair(expr))
+            before, then = (
+                one for one in ThenAndNow(asked.prometheus, asked.queries, at, after, asked.window_s).pair(expr)
+            )
             if before is not None and then is not None and then - before > least and then > 1.25 * before:
                 evidence = f"{name} {_shown(before, unit)} -> {_shown(then, unit)} from {change.at:%H:%M:%S} UTC on"
                 weight = 20 + min(30.0, then / max(before, least))
@@ -212,7 +222,9 @@ def _after_a_change(
     return found
 
 
-def _causes(asked: Asked, figures: tuple[Figure, ...], commands: Commands, changes: list[Change]) -> list[Suspect]:
+def _causes(
+    asked: ThenAndNow, figures: tuple[Figure, ...], commands: Commands, changes: list[Happening]
+) -> list[Suspect]:
     """The service's own word for why it failed."""
     found = asked.samples(asked.queries.failures("cause"))[:3]
     whole = sum(one.value for one in found)

@@ -35,7 +35,7 @@ _RECORDS = (".crm/images/*/image.json", ".crm/ci/build/image.json")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedRelease:
     """What is asked of a release."""
 
     by: str
@@ -55,7 +55,7 @@ class Draft:
 
     config: RepoConfig
     env: str
-    wanted: Wanted
+    wanted: WantedRelease
     image: str
     model: ModelRef
     evidence: tuple[Evidence, ...]
@@ -118,7 +118,7 @@ class Draft:
         return self.config.deploy.rollout.kind != "direct"
 
 
-def draft_of(repo: ModelRepo, env: str, wanted: Wanted, now: datetime | None = None) -> Draft:
+def draft_of(repo: ModelRepo, env: str, wanted: WantedRelease, now: datetime | None = None) -> Draft:
     """What `wanted` asks for, with the evidence that there is; nothing is refused yet.
 
     Raises:

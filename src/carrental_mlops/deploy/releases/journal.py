@@ -23,7 +23,7 @@ Kind = Literal[
 ]  # fmt: skip
 
 
-class Entry(Frozen):
+class JournalEntry(Frozen):
     """One thing that somebody, or a rollout by itself, has done."""
 
     kind: Kind
@@ -51,28 +51,28 @@ class Journal:
 
     def write(
         self, kind: Kind, by: str, said: str, release: str | None = None, data: dict[str, Any] | None = None
-    ) -> Entry:
+    ) -> JournalEntry:
         """The entry, now kept."""
-        entry = Entry(kind=kind, at=datetime.now(UTC), by=by, said=said, release=release, data=data or {})
+        entry = JournalEntry(kind=kind, at=datetime.now(UTC), by=by, said=said, release=release, data=data or {})
         stamp, n = f"{entry.at:%Y%m%dT%H%M%S.%fZ}", 0
         content = (entry.model_dump_json(indent=1) + "\n").encode()
         while not self._place.create(f"{self._below}/{stamp}-{n}.json", content):
             n += 1
         return entry
 
-    def entries(self, since: datetime | None = None) -> list[Entry]:
+    def entries(self, since: datetime | None = None) -> list[JournalEntry]:
         """Entries from `since` on, oldest first."""
         stamp = f"{since.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}" if since else ""
         return [self._parsed(name) for name in sorted(self._place.names(self._below)) if name >= stamp]
 
-    def newest_first(self) -> Iterator[Entry]:
+    def newest_first(self) -> Iterator[JournalEntry]:
         """Every entry, each read as it is asked for."""
         return (self._parsed(name) for name in sorted(self._place.names(self._below), reverse=True))
 
-    def _parsed(self, name: str) -> Entry:
+    def _parsed(self, name: str) -> JournalEntry:
         raw = self._place.read(f"{self._below}/{name}") or b""
         try:
-            return Entry.model_validate_json(raw)
+            return JournalEntry.model_validate_json(raw)
         except ValidationError as error:
             what = f"{self._place.shown}{self._below}/{name} is no entry of the journal: {error.errors()[0]['msg']}"
             raise DataError(what, "restore the file; an entry is never edited") from error

@@ -20,7 +20,7 @@ from carrental_mlops.core.arrays import Floats
 from carrental_mlops.deploy.observe.prometheus import Prometheus
 from carrental_mlops.deploy.rollout import sequential_test as sequential
 from carrental_mlops.deploy.rollout.counters import Counters, Counts
-from carrental_mlops.deploy.rollout.sequential_test import Evidence
+from carrental_mlops.deploy.rollout.sequential_test import CanaryEvidence
 
 ALPHA = 0.05
 """Most probability that a whole rollout of a canary like its champion is stopped."""
@@ -85,7 +85,7 @@ class Watch:
         self._edges: tuple[float, ...] = tuple(self.state.get("edges", ()))
         self._missed: list[float] = list(self.state.get("missed", []))
         self._seen = bool(self.state.get("seen"))
-        self._evidence: dict[str, Evidence] = {}
+        self._evidence: dict[str, CanaryEvidence] = {}
         for name, kept in self.state.get("evidence", {}).items():
             evidence = self._new(name, len(kept["champion"]))
             evidence.champion, evidence.canary = np.asarray(kept["champion"]), np.asarray(kept["canary"])
@@ -111,12 +111,12 @@ class Watch:
         self._keep()
         return self._judged(now, gone)
 
-    def _new(self, name: str, kinds: int) -> Evidence:
+    def _new(self, name: str, kinds: int) -> CanaryEvidence:
         if name == "errors":
-            return Evidence(kinds, sequential.more_errors(self.plan.max_error_rate))
+            return CanaryEvidence(kinds, sequential.more_errors(self.plan.max_error_rate))
         if name == "p99":
-            return Evidence(kinds, sequential.slower(np.asarray(self._edges), self.plan.max_p99_ratio))
-        return Evidence(kinds, sequential.drifted(self.plan.max_drift))
+            return CanaryEvidence(kinds, sequential.slower(np.asarray(self._edges), self.plan.max_p99_ratio))
+        return CanaryEvidence(kinds, sequential.drifted(self.plan.max_drift))
 
     def _add(self, name: str, champion: Floats, canary: Floats) -> None:
         if name not in self._evidence:

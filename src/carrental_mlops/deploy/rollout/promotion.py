@@ -36,7 +36,7 @@ _TRIES, _PAUSE_S = 30, 2.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class RolloutOutcome:
     """How a rollout ended."""
 
     state: Literal["promoted", "rolled_back"]
@@ -77,7 +77,7 @@ class Rollout:
     say: Callable[[str], None] = lambda text: None
     look_s: float = LOOK_S
 
-    def run(self, release: str, by: str) -> Outcome:
+    def run(self, release: str, by: str) -> RolloutOutcome:
         """Take `release` to all of the traffic, or back; one that was begun before goes on.
 
         Raises:
@@ -107,7 +107,7 @@ class Rollout:
                     self._back(stand, (f"the step could not be taken: {error.what}",))
             return self._finish(stand)
 
-    def abort(self, by: str, found: str | None = None) -> Outcome | None:
+    def abort(self, by: str, found: str | None = None) -> RolloutOutcome | None:
         """Take the canary away; a process that watches it, here or elsewhere, ends at its next look.
 
         Args:
@@ -199,17 +199,17 @@ class Rollout:
         except CrmError as error:
             self.say(f"the journal does not say so: {error.what}")
 
-    def _finish(self, stand: Stand) -> Outcome:
+    def _finish(self, stand: Stand) -> RolloutOutcome:
         took = time.time() - (stand.step_began or stand.began)
         if stand.state == "promoting":
             self._insist(self.traffic.promote, f"{stand.release} could not be made the champion")
             self._tell(stand, "rollout.promoted", f"{stand.release} answers everything")
-            return Outcome("promoted", stand.release)
+            return RolloutOutcome("promoted", stand.release)
         self._insist(self.traffic.roll_back, f"the canary {stand.release} could not be taken away")
         said = "; ".join(stand.reasons)
         figures = {"weight": stand.weight, "seconds": round(took, 1), **stand.watch}
         self._tell(stand, "rollout.rolled_back", said, figures)
-        return Outcome("rolled_back", stand.release, stand.reasons, stand.weight, took)
+        return RolloutOutcome("rolled_back", stand.release, stand.reasons, stand.weight, took)
 
     def _insist(self, act: Callable[[], None], what: str) -> None:
         """Do it, again and again: half-way is the one place where a rollout must not stay."""
@@ -256,7 +256,7 @@ def _json(look: Look) -> dict[str, Any]:
     return {**told, "evidence": {k: round(v, 3) for k, v in look.evidence.items()}, "stop": list(look.stop)}
 
 
-def refusal(outcome: Outcome) -> GateRefused | None:
+def refusal(outcome: RolloutOutcome) -> GateRefused | None:
     """The error of a rollout that went back; None where it did not."""
     if outcome.state == "promoted":
         return None

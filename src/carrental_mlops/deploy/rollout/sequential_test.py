@@ -27,7 +27,7 @@ _OWN = 25
 """Events that the canary's own past is pulled towards the champion's with, in the alternative that follows it."""
 
 
-class Evidence:
+class CanaryEvidence:
     """How much speaks against a canary that is like its champion; every array may have leading dimensions (runs).
 
     Args:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from carrental_mlops.deploy.releases.journal import Entry, Journal, Kind
+from carrental_mlops.deploy.releases.journal import Journal, JournalEntry, Kind
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.files import whole_file
 
@@ -104,7 +104,7 @@ class Stands:
         with whole_file(self.file) as draft:
             draft.write_text(json.dumps(vars(stand)))
 
-    def _newest(self) -> Entry | None:
+    def _newest(self) -> JournalEntry | None:
         return next((one for one in self.journal.newest_first() if "stand" in one.data), None)
 
     def _here(self) -> Stand | None:

@@ -15,7 +15,7 @@ from carrental_mlops.core.repo import ModelRepo
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.manifests import labels
 from carrental_mlops.deploy.observe.prometheus import Prometheus, matching
-from carrental_mlops.deploy.releases.journal import Entry, Journal
+from carrental_mlops.deploy.releases.journal import Journal, JournalEntry
 from carrental_mlops.errors import ConfigError, PlatformError
 from carrental_mlops.files import whole_file
 from carrental_mlops.serving.switch import LOCAL, Order
@@ -127,7 +127,7 @@ class Switching:
             raise ConfigError(what, "crm switch SERVICE --off --reason …") from error
         return order if order and order.until > datetime.now(UTC) else None
 
-    def on(self, order: Order) -> Entry | None:
+    def on(self, order: Order) -> JournalEntry | None:
         """Switch; None where just this is ordered already.
 
         Raises:
@@ -142,7 +142,7 @@ class Switching:
         said = f"{order.to} answers until {order.until:%Y-%m-%dT%H:%MZ}: {order.reason}"
         return self.journal.write("switch.on", order.by, said, data=json.loads(order.text()))
 
-    def off(self, by: str, reason: str) -> Entry | None:
+    def off(self, by: str, reason: str) -> JournalEntry | None:
         """The model answers again; None where no switch is on.
 
         Raises:

@@ -20,7 +20,7 @@ from carrental_mlops.errors import ConfigError, DataError
 from carrental_mlops.files import folder_digest
 from carrental_mlops.integrations.mlflow_registry import RegisteredModel
 from carrental_mlops.integrations.mlflow_tracking import Status
-from carrental_mlops.integrations.source_files import Entry, hidden
+from carrental_mlops.integrations.source_files import ListedFile, hidden
 
 
 class FakeFiles:
@@ -34,11 +34,11 @@ class FakeFiles:
     def __init__(self, files: Mapping[str, bytes] | None = None, shown: str = "fake://bucket/") -> None:
         self.files, self.shown = dict(files or {}), shown
 
-    def entries(self) -> Iterator[Entry]:
+    def entries(self) -> Iterator[ListedFile]:
         """Every file whose name does not begin with `.` or `_`."""
         for path, content in self.files.items():
             if not hidden(path):
-                yield Entry(path, len(content), hashlib.sha256(content).hexdigest())
+                yield ListedFile(path, len(content), hashlib.sha256(content).hexdigest())
 
     def contents(self, paths: Sequence[str]) -> list[bytes | Exception]:
         """The bytes of each of `paths`, or why they cannot be had."""
