@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 import fnmatch
-from collections.abc import Iterator, Sequence
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,12 +15,17 @@ from pydantic import Field, TypeAdapter, ValidationError
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.governance.families import CODE
 from carrental_mlops.governance.finding import Finding, Severity
+from carrental_mlops.governance.mending import editing
 from carrental_mlops.governance.rule import Code
 from carrental_mlops.governance.view import RepoView
 
 WAIVERS = "config/waivers.yaml"
 LONGEST = datetime.timedelta(days=180)
 """A waiver that holds for longer is refused, one of the ledger too."""
+_PLAIN = re.compile(r"[A-Za-z][\w./-]*")
+"""A path that YAML reads as it stands."""
+_MOST_RENAMES = 5
+"""Of one file that are followed."""
 LEAST_REASON = 10
 """Letters of a waiver's reason."""
 
@@ -37,6 +44,7 @@ UNUSED = Code(
     "CRM107", Severity.NOTE, "a waiver waives nothing",
     "What is no longer found would be let through unseen if it came back.",
     "Remove the entry.",
+    fixes="writes the new name into `path` where git saw that file renamed; an entry is removed by a person.",
 )  # fmt: skip
 CODES = (BROKEN, EXPIRED, UNUSED)
 
@@ -80,12 +88,57 @@ def apply(view: RepoView, findings: Sequence[Finding], whole: bool) -> Sorted:
     covered = {id(finding) for finding, _ in waived}
     used = {id(waiver) for _, waiver in waived}
     if whole:
-        own += [
-            UNUSED.found(f"nothing is found that the waiver of {w.code} by {w.person} waives", "remove it",
-                         WAIVERS, view.line_of(WAIVERS, w.code))
-            for w in held if id(w) not in used
-        ]  # fmt: skip
+        own += [_unused(view, waiver) for waiver in held if id(waiver) not in used]
     return Sorted((*(f for f in findings if id(f) not in covered), *own), waived)
+
+
+def followed(text: str, moves: Mapping[str, str]) -> str:
+    """The text of `config/waivers.yaml` with each entry's `path` as its file is now called; all else is as it was.
+
+    Args:
+        text: of the file; one that is no YAML comes back as it is.
+        moves: old path to new one, of files that were renamed. A `path` with `*` or `?` is left alone.
+    """
+    import yaml
+
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return text
+    entries = root.value if isinstance(root, yaml.SequenceNode) else []
+    pairs = (pair for entry in entries if isinstance(entry, yaml.MappingNode) for pair in entry.value)
+    named = [v for k, v in pairs if k.value == "path" and isinstance(v, yaml.ScalarNode) and v.value in moves]
+    for node in reversed(named):
+        new = moves[node.value]
+        said = new if _PLAIN.fullmatch(new) and not node.style else json.dumps(new, ensure_ascii=False)
+        text = text[: node.start_mark.index] + said + text[node.end_mark.index :]
+    return text
+
+
+def _unused(view: RepoView, waiver: Waiver) -> Finding:
+    line = view.line_of(WAIVERS, waiver.code)
+    what = f"nothing is found that the waiver of {waiver.code} by {waiver.person} waives"
+    now = _renamed(view, waiver.path)
+    if now is None:
+        return UNUSED.found(what, "remove it", WAIVERS, line)
+    fix = editing(WAIVERS, lambda text: followed(text, {waiver.path: now}))
+    return UNUSED.found(f"{what}: {waiver.path} was renamed to {now}", f"path: {now}", WAIVERS, line, fix=fix)
+
+
+def _renamed(view: RepoView, path: str) -> str | None:
+    """What the file at `path` is called today, as git's commits say; None where it is there, or git does not know."""
+    at = path
+    for _ in range(_MOST_RENAMES):
+        if at in view.files or set(at) & set("*?["):
+            break
+        commit = (view.git("log", "-1", "--format=%H", "--diff-filter=D", "--", at) or "").strip()
+        told = view.git("show", "-M", "--format=", "--name-status", "--diff-filter=R", "-z", commit) if commit else ""
+        parts = (told or "").split("\0")
+        moves = dict(zip(parts[1::3], parts[2::3], strict=False))
+        if at not in moves:
+            return None
+        at = moves[at]
+    return at if at != path and at in view.files else None
 
 
 def read(view: RepoView) -> tuple[list[Waiver], list[Finding]]:

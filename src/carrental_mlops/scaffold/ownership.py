@@ -51,7 +51,7 @@ def record(
     answers: Mapping[str, str],
     package: TemplatePackage | None = None,
 ) -> bytes:
-    """The text of `.crm.json`: what the repo was made from, and each file's owner and SHA-256 as rendered, and whether it may be run."""
+    """The text of `.crm.json`: what the repo was made from; of each file owner, SHA-256 and whether it may be run."""
     told = {
         path: {
             "owner": owner_of(path, file.content),

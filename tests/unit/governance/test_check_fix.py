@@ -59,7 +59,8 @@ MENDED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def test_every_code_whose_page_promises_a_mend_is_mended_here() -> None:
-    assert {code.number for code in CODES if code.fixes} == MENDED.keys()
+    elsewhere = {"CRM107"}  # test_check_waivers.py
+    assert {code.number for code in CODES if code.fixes} == MENDED.keys() | elsewhere
 
 
 @pytest.mark.parametrize("code", MENDED)

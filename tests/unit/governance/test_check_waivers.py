@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
 from pathlib import Path
 
+import pytest
+import yaml
+
 from carrental_mlops.governance.check import CheckResult, check
+from carrental_mlops.governance.mending import apply as apply_mend
+from carrental_mlops.governance.waivers import followed
 
 TODAY = datetime.date(2026, 11, 21)
 
@@ -68,6 +74,59 @@ def test_what_is_wrong_with_waivers_cannot_be_waived(repo: Path) -> None:
     text = (repo / "config/waivers.yaml").read_text()
     (repo / "config/waivers.yaml").write_text(text + text.replace("2026-01-01", "2026-12-01"))
     assert [f.code for f in of(repo).findings] == ["CRM106"]
+
+
+GIVEN = """\
+# Who answers for what.
+- code: CRM804
+  path: src/old.py   # until it is gone
+  person: Jo Doe
+- {code: CRM804, path: "src/old.py", reason: "path: src/old.py"}
+- {path: src/*.py, code: CRM804}
+- {path: src/other.py}
+"""
+
+
+@pytest.mark.parametrize("new", ["src/new.py", "src/new name.py", "src/a: b.py", "-new.py"])
+def test_a_waiver_follows_its_file_and_everything_else_stays_as_it_was(new: str) -> None:
+    moved = followed(GIVEN, {"src/old.py": new, "lib/unnamed.py": "lib/b.py"})
+    told = [(before, after) for before, after in zip(GIVEN.splitlines(), moved.splitlines(), strict=True)]
+    assert [n for n, (before, after) in enumerate(told) if before != after] == [2, 4]
+    assert moved.splitlines()[2].endswith("   # until it is gone")
+    paths = [entry["path"] for entry in yaml.safe_load(moved)]
+    assert paths == [new, new, "src/*.py", "src/other.py"]
+    assert yaml.safe_load(moved)[1]["reason"] == "path: src/old.py"
+    assert followed(moved, {"src/old.py": new}) == moved
+
+
+@pytest.mark.parametrize("text", ["", "- [\n", "a: 1\n", "- text\n", "- {path: [a]}\n"])
+def test_a_file_that_holds_no_waivers_is_left_as_it_is(text: str) -> None:
+    assert followed(text, {"a": "b"}) == text
+
+
+def test_a_waiver_whose_file_was_renamed_is_mended_with_its_new_name(repo: Path) -> None:
+    def git(*words: str) -> None:
+        who = ("-c", "user.name=Jo", "-c", "user.email=jo@example.com")
+        subprocess.run(["git", "-C", str(repo), *who, *words], check=True, capture_output=True)
+
+    module = "src/fraud_payments/{}.py"
+    (repo / module.format("old")).write_text("ANSWER = 42\nMORE = [n for n in range(ANSWER)]\n")
+    waive(repo, code="CRM804", path=module.format("old"))
+    git("add", "--all")
+    git("commit", "-m", "old")
+    for before, after in (("old", "newer"), ("newer", "newest")):
+        git("mv", module.format(before), module.format(after))
+        git("commit", "-m", after)
+    from carrental_mlops.governance.view import RepoView
+    from carrental_mlops.governance.waivers import apply
+
+    found = check(repo, only=["CRM804"], today=TODAY).findings
+    assert [f.path for f in found] == [module.format("newest")]
+    unused = apply(RepoView(repo, TODAY), found, whole=True).standing[-1]
+    assert unused.code == "CRM107" and f"was renamed to {module.format('newest')}" in unused.what
+    assert unused.fix is not None
+    apply_mend(repo, unused.fix(repo))
+    assert check(repo, only=["CRM804"], today=TODAY).findings == ()
 
 
 def test_a_waiver_that_waives_nothing_is_a_note_where_every_rule_was_asked(repo: Path) -> None:
