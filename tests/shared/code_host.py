@@ -86,6 +86,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self._serve()
 
+    def do_PUT(self) -> None:
+        self._serve()
+
+    def do_PATCH(self) -> None:
+        self._serve()
+
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if ".git/" in self.path:
@@ -182,6 +188,10 @@ class GitLabApi:
             case "GET", ["merge_requests", number]:
                 found = [one for one in self.host.of(project) if one["iid"] == int(number)]
                 return 200, self.merge_request(found[0])
+            case "PUT", ["merge_requests", number]:
+                (one,) = [one for one in self.host.of(project) if one["iid"] == int(number)]
+                one |= told
+                return 200, self.merge_request(one)
             case "POST", ["merge_requests"]:
                 return 201, self.merge_request(self.create(project, told))
         raise Refused(404, f"no such route: {method} {path}")
@@ -247,6 +257,10 @@ class GitHubApi:
                 return 200, [self.pull(one) for one in reversed(found)]
             case "GET", ["pulls", number]:
                 return 200, self.pull(next(o for o in self.host.of(project) if o["number"] == int(number)))
+            case "PATCH", ["pulls", number]:
+                (one,) = [one for one in self.host.of(project) if one["number"] == int(number)]
+                one |= told
+                return 200, self.pull(one)
             case "POST", ["pulls"]:
                 return 201, self.pull(self.create(project, told))
             case "GET", ["commits", sha]:

@@ -45,6 +45,7 @@ _NOUNS = {
     "audit": ("app", "What was answered: show, get, ship, prune."),
     "replay": ("app", "Past decisions made again by another model version."),
     "report": ("app", "Reports of past trainings."),
+    "propose": ("app", "The best parameters of a tuning run, as one merge request."),
     "kpi": ("app", "From idea to production in numbers: show, report, idea, roadmap, metrics."),
     "watch": ("app", "What an on-call engineer gets: alerts, rules, runbook, dashboard."),
     "infra": ("app", "What a service needs on AWS: plan, apply, destroy, cost."),

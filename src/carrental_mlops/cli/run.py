@@ -82,7 +82,7 @@ def _run(repo: ModelRepo, request: Request, as_json: bool, record: Path | None) 
     if record:
         from carrental_mlops.orchestration.judged import judged
 
-        judged(summary, refused.what if refused else None).write(record)
+        judged(summary, refused.what if refused else None, repo).write(record)
     if as_json:
         show_json(_as_json(summary, refused.args[0] if refused else None))
     else:

@@ -21,6 +21,8 @@ class StepOutcome:
     status: Literal["completed", "cached", "failed"]
     seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    params: Mapping[str, str] = field(default_factory=dict)
+    """What the step recorded as chosen, such as `tuned_num_leaves`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class _Timed:
             error.add_note(f"in pipeline `{self._step.context.pipeline}`, step `{self._slot}` ({name})")
             raise
         seconds = time.perf_counter() - started
-        outcome = StepOutcome(self._slot, "completed", seconds, dict(self._step.context.metrics))
+        told = self._step.context
+        outcome = StepOutcome(self._slot, "completed", seconds, dict(told.metrics), dict(told.params))
         self._done[self._slot] = outcome, result
         self._on_step(self._slot, outcome)
         return result

@@ -84,6 +84,13 @@ class GitHub:
                     raise
             return self._open(project, proposal, False)
 
+    def update(self, project: str, number: int, proposal: Proposal) -> MergeRequest:
+        """See `Host.update`."""
+        with self._said(f"{project}#{number}"):
+            found = self._repo(project).get_pull(number)
+            found.edit(title=proposal.title, body=proposal.text)
+            return _merge_request(found)
+
     def git_header(self, url: str) -> str | None:
         """See `Host.git_header`."""
         hosts = {urlsplit(self._url).netloc, urlsplit(self._url).netloc.removeprefix("api.")}

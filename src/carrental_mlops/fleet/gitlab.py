@@ -87,6 +87,13 @@ class GitLab:
                     raise
         return self.find(project, proposal.branch)[0]
 
+    def update(self, project: str, number: int, proposal: Proposal) -> MergeRequest:
+        """See `Host.update`."""
+        told = {"title": f"{_DRAFT if proposal.draft else ''}{proposal.title}", "description": proposal.text}
+        with self._said(f"{project}!{number}"):
+            self._lazy(project).mergerequests.update(number, told)
+        return self.state(project, number)
+
     def git_header(self, url: str) -> str | None:
         """See `Host.git_header`."""
         if (urlsplit(url).scheme, urlsplit(url).netloc) != (urlsplit(self._url).scheme, urlsplit(self._url).netloc):

@@ -16,7 +16,7 @@ Pipeline = Literal["passed", "failed", "running", "none"]
 TOKENS: Mapping[Kind, str] = {"gitlab": "GITLAB_TOKEN", "github": "GITHUB_TOKEN"}
 """Where a host's token stands; nothing else of the fleet reads it, and no process that a repo runs gets it."""
 URLS: Mapping[Kind, str] = {"gitlab": "https://gitlab.com", "github": "https://api.github.com"}
-_SECRETS = (*TOKENS.values(), "CI_JOB_TOKEN", "GH_TOKEN", "CRM_COMMENT_TOKEN")
+_SECRETS = (*TOKENS.values(), "CI_JOB_TOKEN", "GH_TOKEN", "CRM_COMMENT_TOKEN", "CRM_PROPOSE_TOKEN")
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,9 @@ class Host(Protocol):
 
     def open(self, project: str, proposal: Proposal) -> MergeRequest:
         """A new merge request; the one there is, where another was faster."""
+
+    def update(self, project: str, number: int, proposal: Proposal) -> MergeRequest:
+        """An open merge request with the title and text of `proposal`; its branches stay."""
 
     def git_header(self, url: str) -> str | None:
         """The HTTP header that lets git read and push `url`; None where that is not this host, or no HTTP."""

@@ -35,7 +35,8 @@ def run_step(cls: type[Step], config: Mapping[str, Any], inputs: Mapping[str, An
     except BaseException:
         tell(context.step, StepOutcome(context.step, "failed", time.perf_counter() - started, dict(context.metrics)))
         raise
-    tell(context.step, StepOutcome(context.step, "completed", time.perf_counter() - started, dict(context.metrics)))
+    seconds = time.perf_counter() - started
+    tell(context.step, StepOutcome(context.step, "completed", seconds, dict(context.metrics), dict(context.params)))
     return result
 
 

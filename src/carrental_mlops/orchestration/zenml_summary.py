@@ -42,9 +42,9 @@ def summarise(
             step = found[slot]
             seconds = (step.end_time - step.start_time).total_seconds() if step.end_time and step.start_time else 0.0
             status = _STATUS.get(str(step.status), "failed")
-            outcomes.append(
-                StepOutcome(slot, status, 0.0 if status == "cached" else seconds, recorded(client, step).metrics)
-            )
+            kept = recorded(client, step)
+            took = 0.0 if status == "cached" else seconds
+            outcomes.append(StepOutcome(slot, status, took, kept.metrics, kept.params))
     return RunSummary(
         pipeline.name, run_id, "zenml", tuple(outcomes), lambda slot: load(pipeline, client, run_id, slot), urls
     )

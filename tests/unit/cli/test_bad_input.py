@@ -92,6 +92,7 @@ FREE = [
     ("k6", "build"),
     ("audit", "key", "key"),
     ("report", "gate", "run.json"),
+    ("propose", "run.json", "--host", "gitlab", "--project", "ds/a", "--dry-run"),
     ("report", "comment", "--run", "run.json"),
 ]
 UNKNOWN = [

@@ -118,9 +118,25 @@ def test_github_jobs_get_no_right_that_they_do_not_use(name: str) -> None:
         rights = told["jobs"][job.name]["permissions"]
         wanted = {"contents": "read"}
         wanted |= {"pull-requests": "write"} if job.comments else {}
+        wanted |= {"contents": "write", "pull-requests": "write"} if job.proposes else {}
         wanted |= {"actions": "read", "security-events": "write"} if job.sarif else {}
         wanted |= {"id-token": "write"} if job.role or job.signs or job.environment else {}
         assert rights == wanted, job.name
+
+
+def test_one_job_may_push_and_only_its_own_step_has_the_token() -> None:
+    jobs = yaml.safe_load(github.render(MODEL_REPO))["jobs"]
+    assert [name for name, job in jobs.items() if job["permissions"]["contents"] == "write"] == ["propose"]
+    holding = [s["name"] for s in jobs["propose"]["steps"] if "GITHUB_TOKEN" in s.get("env", {})]
+    assert holding == ["propose"] and "id-token" not in jobs["propose"]["permissions"]
+    told = yaml.safe_load(gitlab.render(MODEL_REPO))
+    ours = [job.name for job in MODEL_REPO.jobs if "CRM_PROPOSE_TOKEN" in json.dumps(told[job.name])]
+    assert ours == ["propose"] and told["propose"]["rules"][0]["if"].endswith("&& $CRM_PROPOSE_TOKEN")
+
+
+def test_tuning_reads_and_registers_nothing() -> None:
+    tune = MODEL_REPO.job("tune")
+    assert tune.role == "reader" and tune.on == ("nightly",) and "--engine local" in tune.script[0]
 
 
 def test_one_github_job_hands_its_sarif_to_code_scanning_whatever_it_found_and_never_from_a_fork() -> None:

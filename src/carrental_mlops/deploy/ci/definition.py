@@ -54,6 +54,8 @@ class Job(Frozen):
     """Whether it gets an OIDC token for the signature."""
     comments: bool = False
     """Whether it may write a comment on the merge request."""
+    proposes: bool = False
+    """Whether it may push a branch and open a merge request."""
     environment: str | None = None
     """The platform's environment; its protection asks a person, and the OIDC subject holds its name."""
     approval: bool = False

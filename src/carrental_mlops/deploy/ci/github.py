@@ -116,6 +116,8 @@ def _permissions(job: Job) -> dict[str, str]:
         made["id-token"] = "write"
     if job.comments:
         made["pull-requests"] = "write"
+    if job.proposes:
+        made |= {"contents": "write", "pull-requests": "write"}
     if job.sarif:
         made |= {"actions": "read", "security-events": "write"}
     return made
@@ -145,7 +147,8 @@ def _steps(job: Job) -> list[dict[str, Any]]:
     if job.names_person:
         steps.append({"name": "who asks", "run": _PERSON})
     prepared = (f"mkdir -p {KEPT}/{job.name}",) if job.keeps else ()
-    steps.append({"name": job.name, "run": "\n".join([*prepared, *job.script]) + "\n"})
+    own = {"env": {"CRM_HOST": "github", "GITHUB_TOKEN": "${{ github.token }}"}} if job.proposes else {}
+    steps.append({"name": job.name} | own | {"run": "\n".join([*prepared, *job.script]) + "\n"})
     return steps + _after(job)
 
 

@@ -16,6 +16,8 @@ _IF: dict[Event, str] = {
     "rollback": '$CI_PIPELINE_SOURCE == "web" && $CRM_DO == "rollback"',
 }
 _AWS_FILE = "/tmp/crm-aws-token"  # noqa: S108  the job's own container
+_PROPOSE_TOKEN = "CRM_PROPOSE_TOKEN"  # noqa: S105  the name of a variable
+"""A job's own token may open no merge request; without this one there is no such job."""
 _POST = (
     "curl --fail --silent --show-error --output /dev/null"
     ' --header "PRIVATE-TOKEN: $CRM_COMMENT_TOKEN" --data-urlencode "body@{path}"'
@@ -57,7 +59,8 @@ def _job(pipeline: Pipeline, job: Job) -> dict[str, Any]:
     if variables:
         made["variables"] = variables
     made["before_script"] = _before(job)
-    made["script"] = [*job.script, *_posted(job)]
+    token = [f'export CRM_HOST=gitlab GITLAB_TOKEN="${_PROPOSE_TOKEN}"'] if job.proposes else []
+    made["script"] = [*token, *job.script, *_posted(job)]
     if job.keeps:
         kept: dict[str, Any] = {"when": "always", "expire_in": "30 days", "paths": [f"{KEPT}/{job.name}/"]}
         named = {"junit": job.junit, "codequality": job.quality}
@@ -68,7 +71,8 @@ def _job(pipeline: Pipeline, job: Job) -> dict[str, Any]:
 
 def _rules(job: Job) -> list[dict[str, Any]]:
     how = {"when": "manual", "allow_failure": False} if job.approval else {"when": "always"} if job.always else {}
-    return [{"if": " && ".join([_IF[event], *(f"${name}" for name in job.wants)]), **how} for event in job.on]
+    wants = (*job.wants, *((_PROPOSE_TOKEN,) if job.proposes else ()))
+    return [{"if": " && ".join([_IF[event], *(f"${name}" for name in wants)]), **how} for event in job.on]
 
 
 def _need(pipeline: Pipeline, job: Job, name: str) -> dict[str, Any]:

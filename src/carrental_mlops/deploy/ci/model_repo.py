@@ -79,6 +79,38 @@ _TRAINED = (
         minutes=360,
     ),
 )
+_TUNED = (
+    Job(
+        name="tune",
+        stage="train",
+        about="Searches CRM_TUNING_TRIALS settings and measures the best against the champion; registers nothing",
+        script=(
+            "crm run training --engine local --record .crm/ci/tune/run.json"
+            ' --set "pipelines.training.steps.train.tuning_trials=$CRM_TUNING_TRIALS" || test $? -eq 4',
+            "test -s .crm/ci/tune/run.json",
+        ),
+        on=("nightly",),
+        wants=("CRM_TUNING_TRIALS", "MLFLOW_TRACKING_URI"),
+        keeps=True,
+        role="reader",
+        minutes=360,
+    ),
+    Job(
+        name="propose",
+        stage="review",
+        about="The parameters that it found as one merge request, opened or brought up to date",
+        script=(
+            "uv pip install --quiet --python .venv/bin/python pygithub==2.10.0 python-gitlab==8.6.0",
+            "crm propose .crm/ci/tune/run.json",
+        ),
+        on=("nightly",),
+        wants=("CRM_TUNING_TRIALS", "MLFLOW_TRACKING_URI"),
+        needs=("tune",),
+        takes=("tune",),
+        proposes=True,
+        minutes=15,
+    ),
+)
 _REVIEWED = (
     Job(
         name="render",
@@ -221,7 +253,7 @@ _SHIPPED = (
 MODEL_REPO = Pipeline(
     name="ci",
     stages=("check", "train", "review", "image", "staging", "prod"),
-    jobs=(*_CHECKS, *_TRAINED, *_REVIEWED, *_SHIPPED),
+    jobs=(*_CHECKS, *_TRAINED, *_TUNED, *_REVIEWED, *_SHIPPED),
     variables=(
         *_REGISTRY,
         "AWS_DEFAULT_REGION",
@@ -231,6 +263,7 @@ MODEL_REPO = Pipeline(
         "CRM_OSV",
         "CRM_SAMPLE",
         "CRM_STAGING_URL",
+        "CRM_TUNING_TRIALS",
         "PIP_INDEX_URL",
         "UV_DEFAULT_INDEX",
     ),

@@ -36,6 +36,14 @@ class Figures(Frozen):
     """`pr`, `roc`, `calibration`."""
 
 
+class Tuned(Frozen):
+    """A setting of crm.yaml that a search within the run chose anew."""
+
+    before: float | int | str | bool | None
+    """As crm.yaml, or the step's default, has it."""
+    after: float | int | str | bool | None
+
+
 class RunRecord(Frozen):
     """A run of the training pipeline, judged."""
 
@@ -55,6 +63,10 @@ class RunRecord(Frozen):
     """Every rule of the gate, `met: …` or `not met: …`."""
     refused: str | None = None
     """Why the run ended with exit code 4."""
+    tuned: dict[str, Tuned] = {}
+    """Dotted key of crm.yaml to what the search chose; empty where nothing was tuned."""
+    tuned_elsewhere: tuple[str, ...] = ()
+    """What was tuned and is no setting: parameters of an estimator of the team's own."""
 
     def write(self, path: Path) -> None:
         """As JSON, whole or not at all."""
