@@ -56,11 +56,7 @@ class Queries:
 
     def slow(self, window: str, limit_s: float) -> str:
         """Share of answers slower than `limit_s`, which is a border of the histogram (fraction)."""
-        quick = self.sel(f'le="{bin_label(limit_s)}"')
-        return (
-            f"1 - sum by (namespace, model) (rate(crm_request_seconds_bucket{quick}[{window}]))"
-            f" / sum by (namespace, model) (rate(crm_request_seconds_count{self.sel()}[{window}]))"
-        )
+        return self._above("crm_request_seconds", window, limit_s, "namespace, model")
 
     def quantile(self, q: float, window: str, by: str = "namespace, model", *more: str) -> str:
         """Quantile of server time (seconds)."""
@@ -89,11 +85,7 @@ class Queries:
 
     def stale(self, window: str, limit_s: float) -> str:
         """Share of reads of stored features older than `limit_s`, which is a border, by view (fraction)."""
-        fresh = self.sel(f'le="{bin_label(limit_s)}"')
-        return (
-            f"1 - sum by (namespace, model, view) (rate(crm_feature_age_seconds_bucket{fresh}[{window}]))"
-            f" / sum by (namespace, model, view) (rate(crm_feature_age_seconds_count{self.sel()}[{window}]))"
-        )
+        return self._above("crm_feature_age_seconds", window, limit_s, "namespace, model, view")
 
     def feature_hours(self, window: str) -> str:
         """Mean age of stored features, by view (hours)."""
@@ -132,6 +124,13 @@ class Queries:
         found = self.shares(window, "namespace, model", CANARY)
         expected = self.shares(window, "namespace, model", CHAMPION)
         return stability_index(found, expected, "namespace, model")
+
+    def _above(self, histogram: str, window: str, border: float, by: str) -> str:
+        below = self.sel(f'le="{bin_label(border)}"')
+        return (
+            f"1 - sum by ({by}) (rate({histogram}_bucket{below}[{window}]))"
+            f" / sum by ({by}) (rate({histogram}_count{self.sel()}[{window}]))"
+        )
 
 
 def stability_index(found: str, expected: str, by: str) -> str:
