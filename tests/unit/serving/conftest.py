@@ -21,6 +21,7 @@ from carrental_mlops.data.model import LightGbm, Model
 from carrental_mlops.data.row_contract import RowContract
 from carrental_mlops.serving import ModelService
 from carrental_mlops.serving.app import App
+from carrental_mlops.serving.auth import Door
 from carrental_mlops.serving.endpoint import Endpoint, Identity
 from carrental_mlops.serving.signature import Signature
 from carrental_mlops.serving.telemetry import Metrics
@@ -151,3 +152,12 @@ def payment_service() -> type[ModelService]:
 def payment() -> dict[str, Any]:
     """A request that is answered."""
     return request_of(customer_id=[7], paid_at=["2026-03-01T10:30:00Z"], amount_eur=[120.5], rental_days=[3])
+
+
+@pytest.fixture
+def guarded(make_app: Callable[..., App], served: Any) -> Callable[..., Any]:
+    def start(door: Door | None, **settings: Any) -> Any:
+        app = make_app(**settings)
+        return served(App(app.endpoint, app.metrics, door))
+
+    return start
