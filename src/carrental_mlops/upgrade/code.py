@@ -179,12 +179,12 @@ class Code:
         return None
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)  # the files of one repo, read for two versions
 def _tree(path: Path, stamp: int, size: int) -> ast.Module:
     return ast.parse(path.read_bytes(), str(path))
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def body_names(cls: Definition) -> Mapping[str, Definition]:
     """What the body of a class binds, by name; annotations without a value bind nothing."""
     found: dict[str, Definition] = {}
@@ -199,7 +199,7 @@ def classes_of(module: Module) -> Iterator[Found]:
         yield Found(module, node.name, node)
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=128)
 def _classes(tree: ast.Module) -> tuple[ast.ClassDef, ...]:
     return tuple(node for node in ast.walk(tree) if isinstance(node, ast.ClassDef))
 
