@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -84,6 +84,11 @@ def write_ledger(root: Path, entries: Sequence[Declined]) -> None:
         return
     with whole_file(path) as draft:
         draft.write_text(text, encoding="utf-8")
+
+
+def moved(entries: Sequence[Declined], moves: Mapping[str, str]) -> tuple[Declined, ...]:
+    """The entries under the names that a version gives their files: `moves` is old path to new one."""
+    return tuple(replace(entry, path=moves.get(entry.path, entry.path)) for entry in entries)
 
 
 def waive(entries: Sequence[Declined], path: str, reason: str, by: str, until: datetime.date) -> tuple[Declined, ...]:

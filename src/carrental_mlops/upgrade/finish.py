@@ -7,11 +7,12 @@ from dataclasses import replace
 
 from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.files import whole_file
-from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text, write_ledger
+from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text, moved, write_ledger
 from carrental_mlops.scaffold.git import Git
 from carrental_mlops.scaffold.git_store import Store
 from carrental_mlops.upgrade.declined import Files, declined, offered_again, settled
 from carrental_mlops.upgrade.journal import Journal, JournalFile
+from carrental_mlops.upgrade.merge import renames
 from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, head_record
 
 
@@ -118,10 +119,13 @@ def _ledger(
     versions = (journal.version_from, journal.version_to)
     waived = [entry for entry in old if entry.path not in journal.returned]
     fresh = list(declined(store, journal.sides, result, base, theirs, versions))
+    before = old
+    if any(entry.path not in theirs for entry in old):
+        before = moved(old, renames(store, (journal.sides.base, journal.sides.theirs))[0])
     if not waived:
-        return settled(fresh, fresh, old)
+        return settled(fresh, fresh, before)
     whole = list(declined(store, journal.sides, result, offered_again(base, waived), theirs, versions))
-    return settled(fresh, whole, old)
+    return settled(fresh, whole, before)
 
 
 def ledger_of(git: Git, commit: str) -> None:
