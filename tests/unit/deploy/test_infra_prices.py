@@ -55,12 +55,16 @@ def test_a_price_from_memory_is_marked_until_its_source_was_read() -> None:
     unread = PRICES.model_copy(update={"confirmed": {}})
     assert {item.confirmed for item in estimate(_config(), unread).items} == {None}
     assert "(* from memory, not confirmed at the source)" in estimate(_config()).notes[0]
-    read = PRICES.model_copy(update={"confirmed": {"node_hour": PRICES.as_of}})
+    read = PRICES.model_copy(update={"confirmed": {"eu-central-1": {"node_hour": PRICES.as_of}}})
     told = {item.what: item.confirmed for item in estimate(_config(), read).items}
     assert (told["pods: model"], told["artefacts"]) == (PRICES.as_of.isoformat(), None)
-    whole = PRICES.model_copy(update={"confirmed": dict.fromkeys(PRICES.sources, PRICES.as_of)})
+    elsewhere = PRICES.model_copy(update={"confirmed": {"eu-west-1": {"node_hour": PRICES.as_of}}})
+    assert {item.confirmed for item in estimate(_config(), elsewhere).items} == {None}
+    every = {region: dict.fromkeys(PRICES.sources, PRICES.as_of) for region in PRICES.regions}
+    whole = PRICES.model_copy(update={"confirmed": every})
     assert "from memory" not in " ".join(estimate(_config(), whole).notes)
-    assert set(PRICES.confirmed) <= set(PRICES.sources)
+    assert set(PRICES.confirmed) <= set(PRICES.regions)
+    assert all(set(names) <= set(PRICES.sources) for names in PRICES.confirmed.values())
 
 
 def test_an_unknown_region_and_a_small_budget_are_said() -> None:

@@ -32,8 +32,8 @@ class Prices(Frozen):
     """The table."""
 
     as_of: date
-    confirmed: dict[str, date] = {}
-    """Name of a price to the day on which its source was read; every other is from memory."""
+    confirmed: dict[str, dict[str, date]] = {}
+    """Region to the name of a price to the day on which its source was read; every other is from memory."""
     hours_a_month: float
     sources: dict[str, str]
     node: Node
@@ -103,12 +103,12 @@ def estimate(config: RepoConfig, prices: Prices | None = None) -> Estimate:
     prices = prices or read_prices()
     region = config.deploy.aws.region
     known = region if region in prices.regions else max(prices.regions, key=lambda r: prices.regions[r]["node_hour"])
-    items = tuple(_items(config, prices, prices.regions[known]))
+    items = tuple(_items(config, prices, known))
     return Estimate(region, prices.as_of, items, tuple(_notes(config, prices, items, known)))
 
 
-def _items(config: RepoConfig, prices: Prices, price: Mapping[str, float]) -> Iterator[Item]:
-    deploy, infra = config.deploy, config.deploy.infra
+def _items(config: RepoConfig, prices: Prices, region: str) -> Iterator[Item]:
+    deploy, infra, price = config.deploy, config.deploy.infra, prices.regions[region]
     few, many = deploy.autoscale.minimum, deploy.autoscale.maximum
     pods = [("model", deploy.resources), *((node.name, node.resources) for node in deploy.nodes)]
     for name, resources in pods:
@@ -116,12 +116,12 @@ def _items(config: RepoConfig, prices: Prices, price: Mapping[str, float]) -> It
         share = _share(resources, prices.gpu_node if resources.gpu else prices.node)
         month = share * price[kind] * prices.hours_a_month
         yield Item(f"pods: {name}", f"{few} to {many} x {share:.3g} node", few * month, many * month,
-                   *_origin(prices, kind))  # fmt: skip
+                   *_origin(prices, kind, region))  # fmt: skip
 
     def line(what: str, name: str, least: float, most: float | None = None, unit: str = "GB") -> Item:
         most = least if most is None else most
         told = f"{least:g} {unit}" if least == most else f"{least:g} to {most:g} {unit}"
-        return Item(what, told, least * price[name], most * price[name], *_origin(prices, name))
+        return Item(what, told, least * price[name], most * price[name], *_origin(prices, name, region))
 
     yield line("audit volumes", "disk_gb_month", few * deploy.audit_volume_gb, many * deploy.audit_volume_gb)
     yield line("artefacts", "storage_gb_month", infra.artefacts_gb)
@@ -134,8 +134,8 @@ def _items(config: RepoConfig, prices: Prices, price: Mapping[str, float]) -> It
     yield line("secrets", "secret_month", len(infra.secrets), unit="")
 
 
-def _origin(prices: Prices, name: str) -> tuple[str, str | None]:
-    day = prices.confirmed.get(name)
+def _origin(prices: Prices, name: str, region: str) -> tuple[str, str | None]:
+    day = prices.confirmed.get(region, {}).get(name)
     return prices.sources[name], day.isoformat() if day else None
 
 
