@@ -12,6 +12,7 @@ from carrental_mlops.cli.lazy import verb
 from carrental_mlops.cli.options import Env, Json, Repo
 
 if TYPE_CHECKING:
+    from carrental_mlops.deploy.observe.prometheus import Prometheus
     from carrental_mlops.serving.switch import Order
 
 app = verb()
@@ -57,8 +58,8 @@ def switch(
 
     from carrental_mlops.core.repo import open_repo
     from carrental_mlops.deploy.releases.identity import person
-    from carrental_mlops.deploy.rollout.switch import Switching, confirmed
-    from carrental_mlops.errors import ConfigError, PlatformError
+    from carrental_mlops.deploy.rollout.switch import Switching
+    from carrental_mlops.errors import ConfigError
     from carrental_mlops.serving.switch import Order
 
     found = open_repo(repo, env)
@@ -75,14 +76,18 @@ def switch(
     if to or off:
         entry = switching.on(order) if order else switching.off(by, reason or "")
         typer.echo(entry.said if entry else "it is so already", err=True)
-        labels = {"model": service, "namespace": found.config.deploy.namespace}
-        done = None
         if switching.prometheus and (entry or to):
-            done = confirmed(switching.prometheus, labels, to, _CONFIRM_S, lambda text: typer.echo(text, err=True))
-        if done is False:
-            what = f"it is ordered, but not every pod has switched after {_CONFIRM_S:.0f} s"
-            raise PlatformError(what, f"crm status --env {env}, then the same command again", retryable=True)
+            _confirm(switching.prometheus, {"model": service, "namespace": found.config.deploy.namespace}, to, env)
     _show(switching.now(), as_json)
+
+
+def _confirm(prometheus: Prometheus, labels: dict[str, str], to: str | None, env: str | None) -> None:
+    from carrental_mlops.deploy.rollout.switch import confirmed
+    from carrental_mlops.errors import PlatformError
+
+    if confirmed(prometheus, labels, to, _CONFIRM_S, lambda text: typer.echo(text, err=True)) is False:
+        what = f"it is ordered, but not every pod has switched after {_CONFIRM_S:.0f} s"
+        raise PlatformError(what, f"crm status --env {env}, then the same command again", retryable=True)
 
 
 def _would(now: Order | None, order: Order | None, off: bool, as_json: bool) -> None:
