@@ -41,6 +41,12 @@ def test_a_deployment_is_scheduled_and_becomes_available(plane: ControlPlane) ->
     assert len(zones) == 3, "the topology spread of the pods was not heeded"
 
 
+@needs_pods
+def test_no_controller_and_no_node_waits_to_ask_again_for_what_the_store_cannot_stream(plane: ControlPlane) -> None:
+    for name in ("kube-controller-manager", "kwok"):
+        assert "RequestWatchProgress is disabled" not in (plane.folder / f"{name}.log").read_text(errors="replace")
+
+
 def test_a_field_that_does_not_exist_is_refused(plane: ControlPlane) -> None:
     wrong = deployment("web", "default")
     wrong["spec"]["template"]["spec"]["containers"][0]["resource"] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
 import signal
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 from control_plane import ControlPlane
+from operator_stand_in import OperatorStandIn
 from release_repo import SERVICE, deploys_to, load_test, pushed, repo_at
 
 from carrental_mlops.cli.main import main
@@ -80,6 +82,11 @@ class Place:
             for one in found["spec"]["predictors"]
         }
 
+    def generations(self) -> dict[str, int]:
+        """How often each Deployment was written."""
+        found = (one["metadata"] for one in self.plane.get("deployments.apps", self.namespace))
+        return {one["name"]: one["generation"] for one in found}
+
     def states(self, number: int) -> list[str]:
         """What became of a release of prod, in order."""
         folder = self.root / "releases" / "prod" / str(number)
@@ -97,7 +104,7 @@ class Place:
 
 @pytest.fixture
 def place(
-    made: Path, plane: ControlPlane, definitions: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    made: Path, plane: ControlPlane, operators: OperatorStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest,
 ) -> Iterator[Place]:  # fmt: skip
     monkeypatch.setenv("KUBECONFIG", str(plane.kubeconfig))
@@ -292,8 +299,38 @@ def test_an_object_that_the_cluster_refuses_changes_nothing(place: Place) -> Non
     assert place.tracks() == {} and not (place.root / "releases" / "prod").exists()
 
 
+def test_with_the_operator_at_work_a_release_its_diff_and_the_way_back_take_less_than_a_minute_each(
+    place: Place,
+) -> None:
+    """Pods are ready as soon as they have a node: what is timed is ours, Helm's and the operator's."""
+    if {"kube-controller-manager", "kube-scheduler", "kwok"} - set(place.plane.processes):
+        pytest.skip("no controllers or nodes: run `make control-plane`")
+    wait = ("--wait", "--timeout", "120")
+    for command, tracks in (
+        (("deploy", "--image", pushed(place.root, 1), *wait), {"champion": "prod-1"}),
+        (("deploy", "--image", pushed(place.root, 2), "--canary", "10", *wait),
+         {"champion": "prod-1", "canary": "prod-2"}),
+        (("rollback", *wait), {"champion": "prod-1"}),
+        (("deploy", "--image", pushed(place.root, 2), *wait), {"champion": "prod-4"}),
+        (("rollback", *wait), {"champion": "prod-1"}),
+    ):  # fmt: skip
+        began = time.monotonic()
+        assert place.well(*command, "--env", "prod")["available"]
+        done = time.monotonic()
+        found = place.well("diff", "--env", "prod", "--cluster")["changes"]
+        took = {command[0]: done - began, "diff": time.monotonic() - done}
+        logging.getLogger(__name__).info("to %s: %s seconds", tracks, took)
+        assert max(took.values()) < 60, took
+        assert found == [] and place.tracks() == tracks
+        ready = {(pod["track"], pod["release"]) for pod in place.status()["pods"] if pod["ready"]}
+        assert ready >= set(tracks.items())
+        before = place.generations()
+        time.sleep(3)
+        assert place.generations() == before, "the operator writes again and again what stands there"
+
+
 def test_a_release_is_waited_for_and_one_that_cannot_start_leaves_the_one_before_answering(
-    place: Place, operators: Any
+    place: Place,
 ) -> None:
     if {"kube-controller-manager", "kube-scheduler", "kwok"} - set(place.plane.processes):
         pytest.skip("no controllers or nodes: run `make control-plane`")

@@ -37,12 +37,21 @@ def of_kind(objects: Any, kind: str) -> list[dict[str, Any]]:
     return [made for made in objects if made["kind"] == kind]
 
 
+def _leaves_replicas_to_the_scaler(made: dict[str, Any]) -> None:
+    """Without a `kedaSpec` Seldon's operator takes the replicas that it finds for its own, and writes without end."""
+    predictors = made["spec"].get("predictors", ())
+    specs = [spec for one in predictors for spec in one["componentSpecs"]]
+    assert all(spec["kedaSpec"] == {"triggers": []} for spec in specs)
+    assert not any("replicas" in one for one in (made["spec"], *predictors, *specs))
+
+
 @pytest.mark.parametrize("env", ["local", "staging", "prod"])
 def test_each_pair_renders_in_each_environment_and_breaks_no_rule(pair: dict[str, Any], env: str) -> None:
     rendered = render(with_everything(env, **pair), env, NEW, OLD)
     main = of_kind(rendered.objects, "SeldonDeployment") + of_kind(rendered.objects, "InferenceService")
     assert len(main) == 1
     assert main[0]["metadata"]["labels"]["crm.carrental/env"] == env
+    _leaves_replicas_to_the_scaler(main[0])
     assert len(of_kind(rendered.objects, "CronJob")) == 1
     names = [(made["kind"], made["metadata"]["name"]) for made in rendered.objects]
     assert len(names) == len(set(names))
