@@ -1,4 +1,4 @@
-"""Commands about releases call an environment, a model's version and a place that is asked by one name each."""
+"""Commands call an environment, a model's version, a fleet and a place that is asked by one name each."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import typer
 
+from carrental_mlops.cli.fleet_place import PLACE
 from carrental_mlops.cli.main import Commands, app
 from carrental_mlops.config import Columns, RepoConfig
 from carrental_mlops.config.repo import from_to
@@ -51,6 +52,11 @@ def test_a_version_of_a_model_is_asked_for_as_version(name: str) -> None:
 @pytest.mark.parametrize("name", ("promote", "diagnose"))
 def test_prometheus_is_named_as_prometheus(name: str) -> None:
     assert "watch.prometheus" in options(name)["--prometheus"]
+
+
+@pytest.mark.parametrize("name", ("fleet", "hooks", "kpi", "release-notes"))
+def test_a_fleet_is_named_as_fleet_and_is_one_place(name: str) -> None:
+    assert options(name)["--fleet"].startswith(PLACE)
 
 
 @pytest.mark.parametrize(
