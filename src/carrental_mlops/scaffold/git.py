@@ -101,11 +101,12 @@ class Git:
 
     @cached_property
     def _place(self) -> tuple[bool, str, Path] | None:
-        asked = ("--is-inside-work-tree", "--show-cdup", "--show-object-format", "--absolute-git-dir")
+        asked = ("--show-object-format", "--is-inside-work-tree", "--show-cdup", "--absolute-git-dir")
         done = self.run("rev-parse", *asked)
         if done.returncode:
             return None
-        inside, up, algorithm, directory = done.stdout.removesuffix(b"\n").split(b"\n", 3)
+        algorithm, inside, rest = done.stdout.removesuffix(b"\n").split(b"\n", 2)
+        up, _, directory = rest.partition(b"\n") if inside == b"true" else (b"", b"", rest)
         return inside == b"true" and not up, algorithm.decode(), Path(os.fsdecode(directory))
 
     @property

@@ -83,11 +83,9 @@ class Store:
         path = self.git.store / oid[:2] / oid[2:]
         try:
             os.utime(path)  # so that git gc does not take it for an old one that nobody uses
-        except FileNotFoundError:
-            if oid not in self._there:
-                self._write(path, packed)
         except OSError:
-            pass
+            if oid not in self._there and not os.access(path, os.F_OK):  # another user's cannot be touched
+                self._write(path, packed)
         return oid
 
     def tree(self, oid: str) -> dict[str, Entry]:
