@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from osv_records import osv_record
 
+from carrental_mlops.deploy.ci import gitlab
 from carrental_mlops.deploy.ci.definition import Event
 from carrental_mlops.deploy.ci.model_repo import MODEL_REPO
 from carrental_mlops.scaffold.render import new_repo
@@ -28,7 +29,8 @@ EVENTS: dict[Event, dict[str, str]] = {
     "nightly": {"CI_PIPELINE_SOURCE": "schedule"},
     "rollback": {"CI_PIPELINE_SOURCE": "web", "CRM_DO": "rollback"},
 }
-INFRASTRUCTURE = {name: "x" for job in MODEL_REPO.jobs for name in job.wants}
+INFRASTRUCTURE = {name: "x" for job in MODEL_REPO.jobs for name in job.wants} | {gitlab._PROPOSE_TOKEN: "x"}
+"""GitLab's own token may not open a merge request, so there the job that does wants one of its own."""
 
 
 @pytest.fixture(scope="session")
