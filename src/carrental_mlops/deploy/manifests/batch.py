@@ -64,7 +64,7 @@ def _hold_outside(config: RepoConfig, job: Batch, env: str) -> None:
     where = f"config/{env}.yaml: deploy.batch"
     if config.mlflow.tracking_uri is None:
         raise ConfigError(
-            f"{where}: the job asks the registry for the champion, and there is none outside this machine",
+            f"{where}: the job asks the registry for its model, and there is none outside this machine",
             "crm config set mlflow.tracking_uri=https://…",
         )
     name = job.pipelines[-1]
