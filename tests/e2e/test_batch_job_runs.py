@@ -124,7 +124,7 @@ def test_features_then_large_batch_answer_a_file_of_the_claim(repo: Path, tmp_pa
 def test_a_job_whose_release_names_another_model_answers_nothing(repo: Path, tmp_path: Path) -> None:
     (container,) = pod_of(repo, f"deploy.batch={{schedule: '0 3 * * *', image: '{IMAGE}'}}")["containers"]
     before = set((repo / ".crm" / "predictions").glob("*"))
-    done = run_container({**container, "args": ["--env=local", f"--model=1@{'0' * 64}"]}, repo, tmp_path)
+    done = run_container({**container, "args": ["--env=local", f"--version=1@{'0' * 64}"]}, repo, tmp_path)
     assert done.returncode == 1 and "version 1 is another model than the one that is named" in done.stderr
     assert set((repo / ".crm" / "predictions").glob("*")) == before
 

@@ -34,7 +34,7 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every step, even one whose result is stored.")
     ] = False,
-    model: Annotated[
+    version: Annotated[
         str | None,
         typer.Option(metavar="VERSION[@DIGEST]", help="Its champion step reads this version, whoever is champion."),
     ] = None,
@@ -48,8 +48,8 @@ def run(
     from carrental_mlops.orchestration.launch import Request
 
     found = open_repo(repo, env, sets or ())
-    if model:
-        found = open_repo(found.root, env, (*(sets or ()), *_named(found, pipeline, model)))
+    if version:
+        found = open_repo(found.root, env, (*(sets or ()), *_named(found, pipeline, version)))
     request = Request(pipeline, engine, env, step, not no_cache)
     if dry_run:
         _plan(found, request, as_json)
@@ -57,12 +57,12 @@ def run(
         _run(found, request, as_json, record)
 
 
-def _named(repo: ModelRepo, pipeline: str, model: str) -> list[str]:
-    """Settings by which the champion steps of `pipeline` read the version that `model` names; one may have none."""
+def _named(repo: ModelRepo, pipeline: str, named: str) -> list[str]:
+    """Settings by which the champion steps of `pipeline` read the version `named`; one may have none."""
     from carrental_mlops.steps import ChampionStep
 
     found = repo.pipeline(pipeline)
-    version, _, digest = model.partition("@")
+    version, _, digest = named.partition("@")
     at = [
         f"pipelines.{found.name}.steps.{slot}" for slot, cls in found.slots().items() if issubclass(cls, ChampionStep)
     ]

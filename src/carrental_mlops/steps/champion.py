@@ -68,7 +68,7 @@ class ChampionConfig(StepConfig):
     """Which version is read."""
 
     version: str | None = None
-    """A version of the registry; unset: the one that is champion now. `crm run --model` sets both."""
+    """A version of the registry; unset: the one that is champion now. `crm run --version` sets both."""
     digest: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """Of that version: another model under its number is refused."""
 

@@ -84,7 +84,7 @@ def test_it_is_a_cron_job_beside_the_service_on_both_platforms(platform: str) ->
     assert (job["activeDeadlineSeconds"], job["backoffLimit"]) == (900, 2)
     (container,) = job["template"]["spec"]["containers"]
     assert (container["image"], container["command"]) == (IMAGE, ["crm", "run", "batch_inference"])
-    assert container["args"] == ["--env=prod", f"--model={NEW.model.version}@{NEW.model.digest}"]
+    assert container["args"] == ["--env=prod", f"--version={NEW.model.version}@{NEW.model.digest}"]
     (account,) = [one for one in rendered.objects
                   if one["kind"] == "ServiceAccount" and one["metadata"]["name"] == "fraud-payments-batch"]  # fmt: skip
     assert account["metadata"]["annotations"]["eks.amazonaws.com/role-arn"] == role
@@ -118,11 +118,11 @@ def test_it_runs_the_champions_model_while_another_is_tried_and_a_rollback_bring
     tried = Draft(config, "prod", WantedRelease("jane"), NEW.image, NEW.model, (), (), None).stored(
         "prod-2", first.release, "prod-1", NOON
     )
-    assert _model_of(first.manifests) == _model_of(tried.manifests) == "--model={version}@{digest}".format(**old)
+    assert _model_of(first.manifests) == _model_of(tried.manifests) == "--version={version}@{digest}".format(**old)
     promoted = helm.render(alone_in(tried), "fraud-payments", "models")
-    assert _model_of(promoted) == "--model={version}@{digest}".format(**new)
+    assert _model_of(promoted) == "--version={version}@{digest}".format(**new)
     back = helm.render(as_now(alone_in(first)), "fraud-payments", "models")
-    assert _model_of(back) == "--model={version}@{digest}".format(**old)
+    assert _model_of(back) == "--version={version}@{digest}".format(**old)
 
 
 def test_callers_of_the_service_do_not_reach_it_and_it_has_ways_out_of_its_own() -> None:
