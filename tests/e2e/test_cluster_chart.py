@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import shlex
+import time
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from cluster_releases import EXAMPLE, SERVICE, Case, objects, supported
-from control_plane import ControlPlane, missing
+from control_plane import ControlPlane, missing, true_conditions
 from operator_stand_in import OperatorStandIn
+from releases import release
 from seldon_operator import seldon_operator
 
 from carrental_mlops.assets import asset_dir
@@ -19,7 +21,8 @@ from carrental_mlops.core.repo import open_repo
 from carrental_mlops.deploy.cluster.kubernetes import Cluster
 from carrental_mlops.deploy.cluster.site import Site
 from carrental_mlops.deploy.cluster.status import of_batch
-from carrental_mlops.deploy.manifests.helm import render
+from carrental_mlops.deploy.manifests import helm
+from carrental_mlops.deploy.manifests.render import render
 from carrental_mlops.deploy.observe.alerts import alerts_of
 from carrental_mlops.deploy.releases.store import ReleaseStore
 
@@ -73,7 +76,7 @@ def test_the_server_takes_every_field_of_the_platform_chart(plane: ControlPlane,
     namespace = plane.namespace("monitoring")
     teams = {"risk-ds": {"pager": "pagerduty", "chat": "#risk", "mail": "risk-ds@example.com"}}
     values = {"alertmanager": {"teams": teams}, "bootstrap": {"image": f"python@sha256:{'a' * 64}"}}
-    made = render(values, "platform", namespace, asset_dir("helm") / "platform")
+    made = helm.render(values, "platform", namespace, asset_dir("helm") / "platform")
     assert {one["kind"] for one in made} >= {"ConfigMap", "Secret"}
     _apply(plane, [_in(namespace, one) for one in made], dry_run=True)
 
@@ -105,6 +108,29 @@ def test_its_pods_run_restricted_and_a_second_apply_changes_nothing(
         "delete", "-f", "-", "--wait=false", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
     )
     plane.until(lambda: not plane.get("pods", namespace), "pods are left", "kube-controller-manager", 180)
+
+
+@pytest.mark.skipif(missing("kube-controller-manager", "kube-scheduler", "kwok") is not None,
+                    reason=str(missing("kube-controller-manager", "kube-scheduler", "kwok")))  # fmt: skip
+@pytest.mark.parametrize("case", [case for case in CASES if case.rollout == "direct" and not case.serverless], ids=str)
+def test_the_next_release_takes_the_place_of_the_last_and_then_nobody_writes_any_more(
+    plane: ControlPlane, operators: OperatorStandIn, case: Case
+) -> None:
+    namespace = plane.namespace(f"next-{case}", restricted=True)
+    config = case.config("deploy.autoscale.minimum=2", namespace=namespace)
+    for name in ("prod-2", "prod-3"):
+        _apply(plane, render(config, "prod", release(name, name[-1])).objects)
+        try:
+            plane.until(lambda name=name: _all_of(plane, namespace, name), f"{name} does not run", "kwok", 120)
+        except AssertionError as error:
+            error.add_note(plane.kubectl("get", "pods,pvc,deployments,seldondeployments", "-n", namespace, "-o",
+                                         "json").stdout)  # fmt: skip
+            raise
+        before = _generations(plane, namespace)
+        time.sleep(3)
+        assert _generations(plane, namespace) == before
+    kinds = "seldondeployments,inferenceservices,horizontalpodautoscalers"
+    plane.kubectl("delete", kinds, "--all", "-n", namespace, "--wait=false")
 
 
 @pytest.mark.skipif(missing("kube-controller-manager", "kube-scheduler", "kwok") is not None,
@@ -154,6 +180,14 @@ def _runs(plane: ControlPlane, namespace: str) -> bool:
     ]
     pods = plane.get("pods", namespace, "-l", f"app.kubernetes.io/name={SERVICE}")
     return bool(said) and all(said) and bool(pods) and all(pod["status"]["phase"] == "Running" for pod in pods)
+
+
+def _all_of(plane: ControlPlane, namespace: str, name: str) -> bool:
+    """Two ready pods of this release, as `autoscale.minimum` wants, and none of another."""
+    pods = plane.get("pods", namespace, "-l", f"app.kubernetes.io/name={SERVICE}")
+    ready = [pod for pod in pods if "Ready" in true_conditions(pod)]
+    releases = {pod["metadata"]["labels"]["crm.carrental/release"] for pod in pods}
+    return releases == {name} and len(ready) == len(pods) >= 2 and _runs(plane, namespace)
 
 
 def _pods_of_tracks(plane: ControlPlane, namespace: str) -> dict[str, set[str]]:

@@ -66,8 +66,8 @@ class OperatorStandIn:
 
         for claim in self._plane.ask("/api/v1/persistentvolumeclaims")["items"]:
             if claim["status"].get("phase") == "Pending" and claim["metadata"]["uid"] not in self._disks:
-                self._disks.add(claim["metadata"]["uid"])
                 self._plane.ask("/api/v1/persistentvolumes", "POST", _disk(claim))
+                self._disks.add(claim["metadata"]["uid"])
 
     def _reconcile(self, item: _Object, path: str, wanted: list[_Object]) -> None:
         namespace, name = item["metadata"]["namespace"], item["metadata"]["name"]
