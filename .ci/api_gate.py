@@ -24,7 +24,7 @@ import griffe
 from carrental_mlops.fleet.package_releases.hook_changes import hook_changes, overdue, package_hooks
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.changelog import about, hook_entries, removed_entries, version_key
-from carrental_mlops.upgrade.declared import declared
+from carrental_mlops.upgrade.deprecations import declared
 
 PACKAGE = "carrental_mlops"
 ROOT = Path(__file__).resolve().parents[1]

@@ -31,8 +31,8 @@ from carrental_mlops.fleet.versions import Versions
 from carrental_mlops.scaffold.rendering import Rendering
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.override_report import report
+from carrental_mlops.upgrade.phases import start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import start
 
 NAME, _PACKAGE = "fraud-payments", "fraud_payments"
 _BATCH = 50

@@ -10,8 +10,8 @@ from template_versions import git, snapshot
 
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.upgrade.journal import JournalFile
+from carrental_mlops.upgrade.phases import abort, proceed
 from carrental_mlops.upgrade.plan import open_git
-from carrental_mlops.upgrade.run import abort, proceed
 
 pytestmark = pytest.mark.e2e
 

@@ -14,8 +14,8 @@ from template_versions import LINES, commit, git, repo_of, snapshot, version
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.journal import JournalFile
+from carrental_mlops.upgrade.phases import abort, proceed, start
 from carrental_mlops.upgrade.plan import open_git, plan
-from carrental_mlops.upgrade.run import abort, proceed, start
 
 _SEEN = {
     "open",

@@ -14,8 +14,8 @@ from carrental_mlops.errors import CrmError
 from carrental_mlops.governance.ledger import LEDGER
 from carrental_mlops.scaffold.ownership import RECORD
 from carrental_mlops.scaffold.versions import Material
+from carrental_mlops.upgrade.phases import abort, start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import abort, start
 
 
 class Ours:

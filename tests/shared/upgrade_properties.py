@@ -9,8 +9,8 @@ from pathlib import Path
 from hypothesis import strategies as st
 from template_versions import commit, git, repo_of, snapshot, version
 
+from carrental_mlops.upgrade.phases import abort, start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import abort, start
 
 FILES = ("Makefile", "conf/a.yaml", "conf/b.yaml", "src/x.py")
 _LENGTH = 12

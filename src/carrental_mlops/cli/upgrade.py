@@ -111,7 +111,7 @@ def waive(
 
 
 def _abort(root: Path) -> None:
-    from carrental_mlops.upgrade.run import abort
+    from carrental_mlops.upgrade.phases import abort
 
     for line in abort(root):
         typer.echo(line, err=True)

@@ -16,6 +16,7 @@ from carrental_mlops.errors import ConfigError
 from carrental_mlops.fleet.clones import TRAILER
 from carrental_mlops.fleet.versions import Versions
 from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text
+from carrental_mlops.governance.waivers import WAIVERS
 from carrental_mlops.scaffold.git import Git
 from carrental_mlops.scaffold.git_store import Entry, Store
 from carrental_mlops.scaffold.ownership import RECORD
@@ -26,8 +27,8 @@ from carrental_mlops.upgrade.finish import ledger_planned
 from carrental_mlops.upgrade.head import read_head
 from carrental_mlops.upgrade.merge import Change
 from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, report
+from carrental_mlops.upgrade.phases import Outcome
 from carrental_mlops.upgrade.plan import Plan, open_git, plan
-from carrental_mlops.upgrade.run import Outcome
 
 _MADE_UP = re.compile(r"~yours(_\d+)?$")
 """What git puts behind the name of a file of the team that cannot stay where it is."""
@@ -120,7 +121,7 @@ def _files(store: Store, planned: Plan) -> dict[str, Entry]:
     """The merged files, with the team's at every path in conflict; the record is still the old one."""
     merged = planned.merged
     if not merged.unmerged:
-        return store.files(merged.tree)
+        return store.files(merged.tree) | {c.path: c.after for c in merged.changes if c.path == WAIVERS and c.after}
     head = store.files(planned.head.tree)
     found = dict(head)
     for one in merged.changes:

@@ -20,7 +20,7 @@ from carrental_mlops.core.deprecated import Change
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.files import whole_file
 from carrental_mlops.scaffold.versions import Material
-from carrental_mlops.upgrade.declared import declared
+from carrental_mlops.upgrade.deprecations import declared
 from carrental_mlops.upgrade.repo_overrides import RepoCode, package_chain
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from carrental_mlops.scaffold.team_versions import installed_team, template_side
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.changelog import version_key
 from carrental_mlops.upgrade.dynamic_check import held
+from carrental_mlops.upgrade.merge_request import merge_request_text
 from carrental_mlops.upgrade.override_report import OverrideReport
+from carrental_mlops.upgrade.phases import Outcome, foreseen, proceed, refuse_in_progress, start
 from carrental_mlops.upgrade.plan import open_git, plan
-from carrental_mlops.upgrade.report import merge_request_text
-from carrental_mlops.upgrade.run import Outcome, foreseen, proceed, refuse_in_progress, start
 
 if TYPE_CHECKING:
     from carrental_mlops.governance.check import CheckResult

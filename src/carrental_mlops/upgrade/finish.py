@@ -11,9 +11,10 @@ from carrental_mlops.governance.ledger import LEDGER, Declined, ledger_text, mov
 from carrental_mlops.scaffold.git import Git
 from carrental_mlops.scaffold.git_store import Store
 from carrental_mlops.upgrade.declined import Files, declined, offered_again, settled
+from carrental_mlops.upgrade.head import head_ledger, head_record
 from carrental_mlops.upgrade.journal import Journal, JournalFile
 from carrental_mlops.upgrade.merge import renames
-from carrental_mlops.upgrade.plan import Plan, files_of_commit, head_ledger, head_record
+from carrental_mlops.upgrade.plan import Plan, files_of_commit
 
 
 def finish(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.governance.ledger import LEDGER, Declined, parse_ledger
+from carrental_mlops.scaffold.git import Git
 from carrental_mlops.scaffold.git_store import Entry, Store
 from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record
 
@@ -48,6 +49,24 @@ def read_head(store: Store) -> Head:
         record,
         parse_ledger(ledger.decode("utf-8", "replace"), f"HEAD:{LEDGER}") if ledger is not None else (),
     )
+
+
+def head_record(git: Git, commit: str = "HEAD") -> Recorded:
+    """What the `.crm.json` of a commit says; of the index where `commit` is empty.
+
+    Raises:
+        ConfigError: there is no commit, or it has no `.crm.json` that we wrote.
+    """
+    done = git.run("cat-file", "blob", f"{commit}:{RECORD}")
+    if done.returncode:
+        raise ConfigError(f"no {RECORD} in the last commit of {git.root}", "cd into a repo that crm new made")
+    return parse_record(done.stdout, f"{commit}:{RECORD}")
+
+
+def head_ledger(git: Git, commit: str) -> tuple[Declined, ...]:
+    """The ledger of a commit."""
+    done = git.run("cat-file", "blob", f"{commit}:{LEDGER}")
+    return parse_ledger(done.stdout.decode(), f"{commit}:{LEDGER}") if done.returncode == 0 else ()
 
 
 def _seconds(commit: bytes) -> int:

@@ -13,7 +13,7 @@ from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.changelog import Entry, about, hook_entries
 from carrental_mlops.upgrade.code import Found, body_names
 from carrental_mlops.upgrade.contract_fit import Misfit, misfits, stale_calls
-from carrental_mlops.upgrade.declared import declared
+from carrental_mlops.upgrade.deprecations import declared
 from carrental_mlops.upgrade.hook_diff import Hook, HookDiff, compare, default_diff
 from carrental_mlops.upgrade.repo_overrides import (
     Override,
@@ -83,7 +83,7 @@ class OverrideReport:
 
     def markdown(self) -> str:
         """The report as a section of a merge request."""
-        from carrental_mlops.upgrade.report_text import markdown
+        from carrental_mlops.upgrade.override_text import markdown
 
         return markdown(self)
 

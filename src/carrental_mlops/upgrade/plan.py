@@ -5,26 +5,27 @@ from __future__ import annotations
 import datetime
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from carrental_mlops.errors import ConfigError, TemplateError
-from carrental_mlops.governance.ledger import LEDGER, Declined, parse_ledger
+from carrental_mlops.governance.ledger import Declined
+from carrental_mlops.governance.waivers import WAIVERS, followed
 from carrental_mlops.scaffold.answers import checked, complete
 from carrental_mlops.scaffold.catalogue import Question, describe
 from carrental_mlops.scaffold.git import Git
 from carrental_mlops.scaffold.git_store import Entry, Store
-from carrental_mlops.scaffold.ownership import RECORD, Recorded, parse_record, record
+from carrental_mlops.scaffold.ownership import RECORD, Recorded, record
 from carrental_mlops.scaffold.rendering import Rendered, Rendering
 from carrental_mlops.scaffold.team_versions import template_sides
 from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade.declined import offered_again
 from carrental_mlops.upgrade.head import Head, read_head
 from carrental_mlops.upgrade.journal import Journal
-from carrental_mlops.upgrade.merge import Change, Merged, merge, with_dropped
-from carrental_mlops.upgrade.trees import commit_sides
+from carrental_mlops.upgrade.merge import Change, Merged, merge, renames, with_dropped
+from carrental_mlops.upgrade.trees import Sides, commit_sides
 
 _UNDER_WAY = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "rebase-merge", "rebase-apply")
 
@@ -65,24 +66,6 @@ def open_git(root: Path, scratch: Path | None = None) -> Git:
         return git
     objects = {"GIT_OBJECT_DIRECTORY": str(scratch), "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(git.store)}
     return Git(root, (), objects)
-
-
-def head_record(git: Git, commit: str = "HEAD") -> Recorded:
-    """What the `.crm.json` of a commit says; of the index where `commit` is empty.
-
-    Raises:
-        ConfigError: there is no commit, or it has no `.crm.json` that we wrote.
-    """
-    done = git.run("cat-file", "blob", f"{commit}:{RECORD}")
-    if done.returncode:
-        raise ConfigError(f"no {RECORD} in the last commit of {git.root}", "cd into a repo that crm new made")
-    return parse_record(done.stdout, f"{commit}:{RECORD}")
-
-
-def head_ledger(git: Git, commit: str) -> tuple[Declined, ...]:
-    """The ledger of a commit."""
-    done = git.run("cat-file", "blob", f"{commit}:{LEDGER}")
-    return parse_ledger(done.stdout.decode(), f"{commit}:{LEDGER}") if done.returncode == 0 else ()
 
 
 def plan(
@@ -139,7 +122,8 @@ def plan(
     if set(base) - set(theirs):
         merged = with_dropped(store, sides, merged, new.version)
     said = record(theirs, recorded.template, new.version, answers, about.package)
-    changes = tuple(sorted((*merged.changes, _record_change(store, head, said)), key=lambda c: c.path))
+    own = (_record_change(store, head, said), *_waivers_change(store, head, merged, sides))
+    changes = tuple(sorted((*merged.changes, *own), key=lambda c: c.path))
     merged = replace(merged, changes=changes)
     journal = Journal(
         "prepare", head.commit, recorded.template, old.version, new.version, answers, sides, changes, merged.conflicts,
@@ -192,6 +176,23 @@ def _record_change(store: Store, head: Head, said: bytes) -> Change:
     """`.crm.json` rewritten; keys that are not ours stay."""
     text = (json.dumps({**json.loads(head.record_text), **json.loads(said)}, indent=2) + "\n").encode()
     return Change(RECORD, head.record, Entry(head.record.mode, store.put("blob", text)))
+
+
+def _waivers_change(store: Store, head: Head, merged: Merged, sides: Sides) -> Iterator[Change]:
+    """`config/waivers.yaml` with the files that the template renamed under their new names."""
+    text = store.at(head.tree, WAIVERS)
+    if text is None or any(change.path == WAIVERS for change in merged.changes):
+        return
+    there = store.files(merged.tree)
+    moves = {
+        path: to
+        for path, to in renames(store, (sides.base, sides.theirs))[0].items()
+        if to in there and path not in there and to not in merged.unmerged
+    }
+    said = followed(text.decode("utf-8", "surrogateescape"), moves).encode("utf-8", "surrogateescape")
+    if said != text:
+        before = store.files(head.tree)[WAIVERS]
+        yield Change(WAIVERS, before, Entry(before.mode, store.put("blob", said)))
 
 
 def files_of_commit(store: Store, commit: str) -> dict[str, Rendered]:

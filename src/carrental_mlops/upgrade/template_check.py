@@ -26,8 +26,8 @@ from carrental_mlops.scaffold.rendering import Rendering
 from carrental_mlops.scaffold.team_templates import one_spelling, team_template, template_folder
 from carrental_mlops.scaffold.team_versions import whole
 from carrental_mlops.scaffold.versions import Material, material, unpack_wheel
+from carrental_mlops.upgrade.phases import start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import start
 
 CHECKS = (("ruff", "check", "."), ("ruff", "format", "--check", "."), ("mypy",), ("pytest", "-q"))
 """What a repo of ours holds as it is generated; each is run as `python -m …`."""

@@ -72,3 +72,12 @@ def test_a_renamed_file_in_conflict_takes_the_new_place_and_the_ledger_the_hunk(
     [entry] = made.outcome.ledger
     assert entry.path == "dir/b.txt"
     assert "-line 3\n+line three\n" in entry.patch
+
+
+def test_a_waiver_follows_the_file_that_the_template_renamed(tmp_path: Path) -> None:
+    def waive(repo: Path) -> None:
+        (repo / "config").mkdir(exist_ok=True)
+        (repo / "config" / "waivers.yaml").write_text("- {code: CRM201, path: a.txt}\n")
+
+    _, files = _upgraded(tmp_path, {"a.txt": MANAGED}, {"dir/b.txt": MANAGED}, waive)
+    assert files["config/waivers.yaml"] == "- {code: CRM201, path: dir/b.txt}\n"

@@ -17,7 +17,7 @@ from carrental_mlops.scaffold.versions import Material
 from carrental_mlops.upgrade import codemod
 from carrental_mlops.upgrade.dynamic_check import Check, DynamicResult
 from carrental_mlops.upgrade.override_report import OverrideFinding, OverrideReport, Verdict
-from carrental_mlops.upgrade.run import Outcome
+from carrental_mlops.upgrade.phases import Outcome
 
 HOOK = "TrainStep.sample_weight"
 NEW = Material("2.0.0", Path("unread"))

@@ -16,8 +16,8 @@ from carrental_mlops.scaffold.ownership import TemplatePackage, parse_record
 from carrental_mlops.scaffold.render import repo_from
 from carrental_mlops.scaffold.team_versions import whole
 from carrental_mlops.scaffold.versions import Material
+from carrental_mlops.upgrade.phases import start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import start
 
 ON_SMALL = {"_crm_from": "small"}
 THEIRS = '{% include "crm/Makefile" %}# theirs\n'

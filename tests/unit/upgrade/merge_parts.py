@@ -7,8 +7,8 @@ from pathlib import Path
 
 from template_versions import LINES, Text, commit, git, repo_of, version
 
+from carrental_mlops.upgrade.phases import Outcome, start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import Outcome, start
 
 Made = tuple[Path, Callable[[], Outcome]]
 NEW = LINES.replace("line 3\n", "line three\n")

@@ -12,7 +12,7 @@ from killed_upgrade import NEW, Case, abort_or_done, every_kill, whole
 from template_versions import snapshot, version
 
 from carrental_mlops.errors import CrmError, PlatformError
-from carrental_mlops.upgrade.run import abort, proceed
+from carrental_mlops.upgrade.phases import abort, proceed
 
 
 def test_a_kill_is_mended_by_abort_or_continue(tmp_path: Path) -> None:

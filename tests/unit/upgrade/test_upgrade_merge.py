@@ -14,8 +14,8 @@ from template_versions import LINES, MANAGED, Text, commit, git, repo_of, snapsh
 from carrental_mlops.errors import ConfigError
 from carrental_mlops.governance.ledger import read_ledger, waive, write_ledger
 from carrental_mlops.scaffold.ownership import read_record
+from carrental_mlops.upgrade.phases import abort, foreseen, proceed, start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import abort, foreseen, proceed, start
 
 
 def test_a_clean_merge_is_one_commit_with_the_record_rewritten(tmp_path: Path) -> None:

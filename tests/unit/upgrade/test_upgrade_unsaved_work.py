@@ -10,8 +10,8 @@ from merge_parts import NEW, made, replaced
 from template_versions import LINES, commit, git, repo_of, snapshot, version
 
 from carrental_mlops.errors import ConfigError
+from carrental_mlops.upgrade.phases import abort, start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import abort, start
 
 
 @pytest.mark.parametrize("ignored", [False, True])

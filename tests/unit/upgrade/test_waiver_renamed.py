@@ -9,8 +9,8 @@ import pytest
 from template_versions import MANAGED, commit, git, repo_of, version
 
 from carrental_mlops.governance.ledger import read_ledger, waive, write_ledger
+from carrental_mlops.upgrade.phases import proceed, start
 from carrental_mlops.upgrade.plan import plan
-from carrental_mlops.upgrade.run import proceed, start
 
 FIX = MANAGED.replace("line 3\n", "fix\n")
 
@@ -37,3 +37,16 @@ def test_a_waived_change_stays_waived_under_the_files_new_name(tmp_path: Path, t
         assert (entry.path, entry.base, entry.reason) == ("make/Makefile", "1.0.0", "our own runner")
         assert entry.until == until.isoformat() and "-line 3\n+fix\n" in entry.patch
         assert "mine\n" in (repo / "make" / "Makefile").read_text()
+
+
+def test_waivers_of_findings_follow_the_file_that_the_template_renamed(tmp_path: Path) -> None:
+    old, new = (version(tmp_path, n, {f: MANAGED}) for n, f in (("1.0.0", "Makefile"), ("1.1.0", "make/Makefile")))
+    repo = repo_of(old, tmp_path / "repo")
+    waivers = repo / "config" / "waivers.yaml"
+    waivers.parent.mkdir(exist_ok=True)
+    text = "# ours\n- {code: CRM201, path: Makefile, person: a@example.com}\n- {code: CRM202, path: other}\n"
+    waivers.write_text(text)
+    commit(repo)
+    start(plan(repo, old, new))
+    assert waivers.read_text() == text.replace("Makefile", "make/Makefile")
+    assert git(repo, "status", "--porcelain") == ""

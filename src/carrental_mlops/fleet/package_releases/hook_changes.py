@@ -12,7 +12,7 @@ from carrental_mlops.scaffold.versions import PACKAGE, Material
 from carrental_mlops.upgrade.behaviour import is_hook
 from carrental_mlops.upgrade.changelog import version_key
 from carrental_mlops.upgrade.code import Code, Found, body_names, classes_of
-from carrental_mlops.upgrade.declared import declared
+from carrental_mlops.upgrade.deprecations import declared
 from carrental_mlops.upgrade.hook_diff import Hook, compare, hooks
 
 What = Literal["added", "removed", "renamed", "changed", "default"]

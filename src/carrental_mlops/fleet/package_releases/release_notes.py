@@ -14,7 +14,7 @@ from carrental_mlops.fleet.package_releases.usage import Usage, usage
 from carrental_mlops.scaffold.ownership import read_record
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.changelog import Entry, hook_entries, released, version_key
-from carrental_mlops.upgrade.declared import declared
+from carrental_mlops.upgrade.deprecations import declared
 from carrental_mlops.upgrade.override_report import Verdict, report
 
 

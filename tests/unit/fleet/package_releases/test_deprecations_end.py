@@ -12,7 +12,7 @@ from carrental_mlops.core.deprecated import CHANGES, Change, moved_import, remov
 from carrental_mlops.core.hook import hooks_of
 from carrental_mlops.fleet.package_releases.hook_changes import hook_changes, overdue, package_hooks
 from carrental_mlops.scaffold.versions import Material
-from carrental_mlops.upgrade.declared import declared
+from carrental_mlops.upgrade.deprecations import declared
 
 NOW = Material(__version__, Path(carrental_mlops.__file__).parents[1])
 

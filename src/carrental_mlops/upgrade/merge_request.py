@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from carrental_mlops.governance.check import CheckResult
     from carrental_mlops.upgrade.override_report import OverrideReport
-    from carrental_mlops.upgrade.run import Outcome
+    from carrental_mlops.upgrade.phases import Outcome
 
 _SHOWN = 20
 """Findings of `crm check`; the command says them all."""
