@@ -25,8 +25,7 @@ CRM = Path(sys.executable).with_name("crm")
 
 
 def _data(name: str) -> Path:
-    folder = Path(os.environ.get("CRM_DATA_DIR") or ROOT.parent / "shared" / "data")
-    path = folder / name / f"{name}.parquet"
+    path = Path(os.environ.get("CRM_DATA_DIR", "")) / name / f"{name}.parquet"
     if not path.is_file():
         pytest.skip(f"no {name}.parquet: set CRM_DATA_DIR to the folder that holds {name}/")
     return path.resolve()

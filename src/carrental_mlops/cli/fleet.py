@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 app = noun("Every model repo at once: where it stands, campaigns of upgrades, checks.")
 
-From = Annotated[
+Place = Annotated[
     str | None,
-    typer.Option("--fleet", "--from", metavar="PLACE", help=f"{PLACE}; default: fleet.yaml, else this folder."),
+    typer.Option("--fleet", metavar="PLACE", help=f"{PLACE}; default: fleet.yaml, else this folder."),
 ]
 Url = Annotated[str | None, typer.Option(help="Of a host of your own, for gitlab: and github:.")]
 Topic = Annotated[str | None, typer.Option(help="Only repos that bear it, for gitlab: and github:.")]
@@ -36,7 +36,7 @@ NoCheck = Annotated[bool, typer.Option("--no-check", help="Without crm check, an
 
 @app.command(epilog="Example: crm fleet status --fleet ~/repos --no-check")
 def status(
-    source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
+    source: Place = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
     no_check: NoCheck = False, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Where each service stands: owner, tier, versions, overrides, ledger, waivers, score, last deploy, SLO."""
@@ -53,7 +53,7 @@ def status(
 @app.command(epilog="Example: crm fleet page --fleet gitlab:data-science --out fleet.html")
 def page(
     out: Annotated[Path, typer.Option(help="The HTML file to write.")],
-    source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
+    source: Place = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
     no_check: NoCheck = False,
 ) -> None:  # fmt: skip
     """The same as one HTML page that needs no network: sort, filter, light and dark."""
@@ -67,7 +67,7 @@ def page(
 @app.command(epilog="Example: crm fleet upgrade --to 1.4.0 --canary 'fraud-*' --wave 10% --dry-run")
 def upgrade(
     to: Annotated[str | None, typer.Option(help="Version to go to; default: the installed one.")] = None,
-    source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
+    source: Place = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
     canary: Annotated[list[str] | None, typer.Option(metavar="PATTERN", help="Who goes first; repeatable.")] = None,
     wave: Annotated[
         list[str] | None, typer.Option(metavar="SIZE", help="Of the waves after the canaries: 5 or 10%; repeatable.")
@@ -112,7 +112,7 @@ def upgrade(
 
 @app.command(epilog="Example: crm fleet check --fleet ~/repos --only 'fraud-*'")
 def check(
-    source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2, as_json: Json = False
+    source: Place = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2, as_json: Json = False
 ) -> None:
     """crm check in each repo; exits 1 where a finding blocks any of them, or one cannot be checked."""
     from carrental_mlops.cli.terminal import show_json, show_table
@@ -135,7 +135,7 @@ def check(
 )
 def run(
     command: Annotated[list[str], typer.Argument(help="After `--`: the program and its arguments; no shell.")],
-    source: From = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
+    source: Place = None, url: Url = None, topic: Topic = None, only: Only = None, jobs: Jobs = 2,
     limit: Annotated[float, typer.Option(min=1, help="Seconds that it may take in one repo.")] = 600.0,
     dry_run: DryRun = False, as_json: Json = False,
 ) -> None:  # fmt: skip

@@ -184,7 +184,7 @@ class Approval(Frozen):
 
 
 class Batch(Frozen):
-    """The batch job: the champion answers many rows at set times, in pods of its own beside the service."""
+    """The batch job: the release's model answers many rows at set times, in pods of its own beside the service."""
 
     schedule: str
     """Five fields of cron, UTC, such as `0 3 * * *`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from carrental_mlops.deploy.ci.comment import shortened
 from carrental_mlops.fleet.branch import Upgrade
 from carrental_mlops.fleet.campaign_state import Entry
-from carrental_mlops.upgrade.merge_request import merge_request_text
+from carrental_mlops.upgrade.upgrade_text import merge_request_text
 
 
 def title(made: Upgrade) -> str:

@@ -43,8 +43,6 @@ class View:
     """Names of its schema; None where the text does not say."""
     path: str
     line: int
-    reads_source: bool = True
-    """False for what is computed on demand from other views."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +152,7 @@ class _Reader:
         except (_Unreadable, TypeError):
             self._dark(call, "a History")
             return
-        self._found.histories.append(View(history.view, None, features, self._module.path, call.lineno, False))
+        self._found.histories.append(View(history.view, None, features, self._module.path, call.lineno))
         self._found.entities.append((history.entity, self._module.path, call.lineno))
 
     def _view(self, call: ast.Call, kind: str) -> None:
@@ -168,7 +166,7 @@ class _Reader:
             self._dark(call, f"the name of a {kind}")
         if source is None and not on_demand:
             self._dark(call, f"the source of {kind} {name or ''}".strip())
-        self._found.views.append(View(name, source, features, self._module.path, call.lineno, not on_demand))
+        self._found.views.append(View(name, source, features, self._module.path, call.lineno))
 
     def _decorated(self, node: ast.FunctionDef) -> None:
         """`@on_demand_feature_view(…)`, `@stream_feature_view(…)`: the function's name is the view's."""
@@ -182,7 +180,7 @@ class _Reader:
                     self._dark(decorator, f"the source of {node.name}")
                 name = self._text(given.get("name")) or node.name
                 schema = self._schema(given.get("schema"))
-                self._found.views.append(View(name, source, schema, self._module.path, node.lineno, not on_demand))
+                self._found.views.append(View(name, source, schema, self._module.path, node.lineno))
 
     def _source(self, node: ast.expr | None) -> Source | None:
         module, call = self._followed(node)

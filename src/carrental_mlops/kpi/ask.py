@@ -9,11 +9,11 @@ from pathlib import Path
 
 from carrental_mlops import __version__
 from carrental_mlops.errors import ConfigError
+from carrental_mlops.kpi.behind import changelog, published
 from carrental_mlops.kpi.costs import read_costs
 from carrental_mlops.kpi.overview import Overview, Question, overview
 from carrental_mlops.kpi.roadmap import Roadmap, read_roadmap
 from carrental_mlops.kpi.service import read_all, repos_in
-from carrental_mlops.kpi.versions import changelog, published
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from carrental_mlops.config.frozen import Frozen
 from carrental_mlops.deploy.releases.release import Instant
+from carrental_mlops.kpi.behind import Upgrades, upgrades
 from carrental_mlops.kpi.costs import Costs, Money, money
 from carrental_mlops.kpi.delivery import Delivery, delivery
 from carrental_mlops.kpi.events import Stage
@@ -17,7 +18,6 @@ from carrental_mlops.kpi.forecast import Forecast, forecast
 from carrental_mlops.kpi.parallel import Parallel, parallel
 from carrental_mlops.kpi.roadmap import MilestoneStanding, Roadmap, standings
 from carrental_mlops.kpi.service import ReadServices, Service
-from carrental_mlops.kpi.versions import Upgrades, upgrades
 
 Segment = Literal["template", "team", "tier"]
 SEGMENTS: tuple[Segment, ...] = ("template", "team", "tier")

@@ -14,15 +14,14 @@ from carrental_mlops.errors import ConfigError, CrmError
 from carrental_mlops.files import whole_file
 from carrental_mlops.scaffold.catalogue import Question
 from carrental_mlops.scaffold.ownership import RECORD, read_record
-from carrental_mlops.scaffold.rendering import Rendering
 from carrental_mlops.scaffold.team_versions import installed_team, template_sides
 from carrental_mlops.scaffold.versions import Material, material
 from carrental_mlops.upgrade.changelog import version_key
 from carrental_mlops.upgrade.dynamic_check import held
-from carrental_mlops.upgrade.merge_request import merge_request_text
 from carrental_mlops.upgrade.override_report import OverrideReport
 from carrental_mlops.upgrade.phases import Outcome, foreseen, proceed, refuse_in_progress, start
 from carrental_mlops.upgrade.plan import open_git, plan
+from carrental_mlops.upgrade.upgrade_text import merge_request_text
 
 if TYPE_CHECKING:
     from carrental_mlops.governance.check import CheckResult
@@ -120,7 +119,6 @@ def upgrade(
     stash: bool = False,
     anyway: bool = False,
     dry_run: bool = False,
-    compile_template: Callable[[Path], Rendering] = Rendering,
     check: bool = True,
     run: bool | None = False,
     trust: bool = False,
@@ -136,7 +134,6 @@ def upgrade(
         stash: put uncommitted work away and back.
         anyway: also where an override would break.
         dry_run: say what would change; the repo stays as it is to the byte.
-        compile_template: for many repos, `functools.cache(Rendering)`.
         check: run `crm check` on the result.
         run: as for `overrides`.
         trust: also a template of a package that `CRM_TEMPLATE_PACKAGES` does not name.
@@ -154,10 +151,7 @@ def upgrade(
             + (f" (and {len(said.blocking) - 1} more)" if len(said.blocking) > 1 else ""),
             f"{first.mend}; all of it: crm upgrade --to {new.version} --check; upgrade as it is: --anyway",
         )
-    planned_of = partial(
-        plan, root, old, new, given, ask=ask, compile_template=compile_template,
-        templates=partial(template_sides, trust=trust),
-    )  # fmt: skip
+    planned_of = partial(plan, root, old, new, given, ask=ask, templates=partial(template_sides, trust=trust))
     if dry_run:
         with tempfile.TemporaryDirectory(prefix="crm-upgrade-") as scratch:
             return Upgraded(foreseen(planned_of(scratch=Path(scratch))), said, None)

@@ -12,9 +12,9 @@ import pytest
 
 from carrental_mlops.config.deploy import RolloutPlan
 from carrental_mlops.core.arrays import Floats, Mask
-from carrental_mlops.deploy.rollout import sequential_test as sequential
+from carrental_mlops.deploy.rollout import sequential
 from carrental_mlops.deploy.rollout.analysis import ALPHA, evidence_needed
-from carrental_mlops.deploy.rollout.sequential_test import CanaryEvidence
+from carrental_mlops.deploy.rollout.sequential import CanaryEvidence
 
 RPS, LOOK_S, PLAN = 50, 5, RolloutPlan()
 EDGES = np.array([0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.5, 1.0])

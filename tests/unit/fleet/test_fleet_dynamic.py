@@ -130,5 +130,5 @@ def test_the_table_says_who_ran_and_how_long() -> None:
 
 @pytest.mark.parametrize("given", ["-1", "some", "1.5"])
 def test_a_number_that_is_none_is_refused(given: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert crm("fleet", "upgrade", "--from", str(tmp_path), f"--dynamic={given}") == 1
+    assert crm("fleet", "upgrade", "--fleet", str(tmp_path), f"--dynamic={given}") == 1
     assert "--dynamic" in capsys.readouterr().err

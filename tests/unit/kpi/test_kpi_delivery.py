@@ -8,13 +8,13 @@ import pytest
 from kpi_repo import day
 
 from carrental_mlops.errors import ConfigError
+from carrental_mlops.kpi.behind import published, upgrades
 from carrental_mlops.kpi.delivery import delivery, median_through, share
 from carrental_mlops.kpi.events import Deployment
 from carrental_mlops.kpi.features import Feature
 from carrental_mlops.kpi.overview import as_of
 from carrental_mlops.kpi.parallel import parallel
 from carrental_mlops.kpi.service import Service, Taken
-from carrental_mlops.kpi.versions import published, upgrades
 
 
 def service(name: str = "fraud", team: str = "risk", version: str = "1.4.0", **parts: object) -> Service:

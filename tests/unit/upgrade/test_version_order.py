@@ -5,7 +5,7 @@ import datetime
 import pytest
 
 from carrental_mlops.fleet.versions import behind
-from carrental_mlops.kpi.versions import published
+from carrental_mlops.kpi.behind import published
 from carrental_mlops.upgrade.changelog import hook_entries, released, version_key
 
 DAY = datetime.date(2026, 12, 1)

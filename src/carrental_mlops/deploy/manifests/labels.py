@@ -9,7 +9,6 @@ TRACKS: tuple[TrackName, ...] = get_args(TrackName)
 CHAMPION: Final = "champion"
 CANARY: Final = "canary"
 SHADOW: Final = "shadow"
-AB: Final = "ab"
 PARTS = ("predictor", "transformer", "explainer")
 """Names that KServe gives to a release's pods."""
 BATCH = "batch"

@@ -1,8 +1,8 @@
 """Is the canary worse than the champion? Errors, p99 and scores, from Prometheus, look after look.
 
 A canary is stopped on a measure when its figure lies beyond what crm.yaml allows and the evidence that it is not like
-the champion reaches 1/alpha (`sequential`): so a false stop of a canary that is like its champion has a probability of
-at most `ALPHA` over a whole rollout, however often one looks.
+the champion reaches 1/alpha (`sequential.py`): so a false stop of a canary that is like its champion has a probability
+of at most `ALPHA` over a whole rollout, however often one looks.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import numpy as np
 from carrental_mlops.config.deploy import RolloutPlan
 from carrental_mlops.core.arrays import Floats
 from carrental_mlops.deploy.observe.prometheus import Prometheus
-from carrental_mlops.deploy.rollout import sequential_test as sequential
+from carrental_mlops.deploy.rollout import sequential
 from carrental_mlops.deploy.rollout.counters import Counters, Counts
-from carrental_mlops.deploy.rollout.sequential_test import CanaryEvidence
+from carrental_mlops.deploy.rollout.sequential import CanaryEvidence
 
 ALPHA = 0.05
 """Most probability that a whole rollout of a canary like its champion is stopped."""
