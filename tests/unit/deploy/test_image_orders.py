@@ -131,3 +131,17 @@ def test_provenance_names_what_was_built_and_what_went_in(repo: ModelRepo, bundl
     assert went_in["model"] == {"sha256": DIGEST}
     assert went_in["base"]["sha256"] in base
     assert went_in["repo"] == {"gitCommit": order.labels["org.opencontainers.image.revision"]}
+
+
+@pytest.mark.parametrize(("key", "mend"), [("", "COSIGN_KEY=FILE"), ("cosign.key", "mend what cosign names")])
+def test_a_signature_that_fails_names_the_key_where_none_was_given(
+    key: str, mend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in = tmp_path / "cosign"
+    stand_in.write_text("#!/bin/sh\necho no such issuer >&2\nexit 1\n")
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("COSIGN_KEY", key)
+    with pytest.raises(PlatformError, match="no such issuer") as failed:
+        supply_chain.sign("registry.example.com/a@sha256:1", tmp_path, False)
+    assert mend in failed.value.fix

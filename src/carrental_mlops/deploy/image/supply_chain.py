@@ -49,7 +49,7 @@ def image_sbom(source: str, into: Path) -> Path | None:
     if syft is None:
         return None
     out = into / SBOM_OF_IMAGE
-    _run([syft, "scan", source, "--output", f"cyclonedx-json={out}"])
+    _run([syft, "scan", source, "--output", f"cyclonedx-json={out}"], "mend what syft names")
     return out
 
 
@@ -102,6 +102,9 @@ def predicate(labels: Mapping[str, str], base: str, model: Mapping[str, str], bu
     }
 
 
+_KEYLESS = "COSIGN_KEY=FILE signs by a key of yours; without one cosign wants the OIDC token of a CI job"
+
+
 def sign(reference: str, folder: Path, loopback: bool) -> bool:
     """Whether cosign signed `reference` and attested its provenance and parts; False where there is no cosign.
 
@@ -121,12 +124,13 @@ def sign(reference: str, folder: Path, loopback: bool) -> bool:
     key = os.environ.get("COSIGN_KEY")
     options = ["--yes", *(("--key", key, "--tlog-upload=false") if key else ())]
     options += ["--allow-http-registry", "--allow-insecure-registry"] if loopback else []
-    _run([cosign, "sign", *options, reference])
+    mend = "mend what cosign names" if key else _KEYLESS
+    _run([cosign, "sign", *options, reference], mend)
     told = json.loads((folder / PROVENANCE).read_text())["predicate"]
     alone = folder / "predicate.json"
     alone.write_text(json.dumps(told))
     for kind, path in (("slsaprovenance1", alone), ("cyclonedx", folder / SBOM)):
-        _run([cosign, "attest", *options, "--type", kind, "--predicate", str(path), reference])
+        _run([cosign, "attest", *options, "--type", kind, "--predicate", str(path), reference], mend)
     alone.unlink()
     return True
 
@@ -135,8 +139,8 @@ def _sha256(digest: str) -> dict[str, str]:
     return {"sha256": digest.removeprefix("sha256:")} if digest else {}
 
 
-def _run(command: list[str]) -> None:
+def _run(command: list[str], mend: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - our own words
     if done.returncode:
         name = Path(command[0]).name
-        raise PlatformError(f"`{name} {command[1]}` failed:\n{done.stderr.strip()}", f"mend what {name} names", True)
+        raise PlatformError(f"`{name} {command[1]}` failed:\n{done.stderr.strip()}", mend, True)
