@@ -129,7 +129,7 @@ def test_run_tells_each_repos_end_and_fails_where_one_fails(
     monkeypatch.setenv("GITLAB_TOKEN", "secret-of-mine")
     script = "cat mine.txt; echo token:$GITLAB_TOKEN; test $(cat mine.txt) != fees"
     with pytest.raises(SystemExit) as ended:
-        main(["fleet", "run", "--from", str(repos), "--only", "[fp]*", "--json", "--", "sh", "-c", script])
+        main(["fleet", "run", "--fleet", str(repos), "--only", "[fp]*", "--json", "--", "sh", "-c", script])
     told = {one["repo"]: one for one in json.loads(capfd.readouterr().out)}
     assert ended.value.code == 1
     assert (told["pay"]["code"], told["pay"]["said"]) == (0, "pay\ntoken:\n")
@@ -141,13 +141,13 @@ def test_run_is_cut_off_at_its_limit_and_names_a_missing_program(
 ) -> None:
     for command, said in ((["sleep", "20"], "cut off"), (["no-such-program"], "No such file")):
         with pytest.raises(SystemExit) as ended:
-            main(["fleet", "run", "--from", str(repos / "pay"), "--limit", "1", "--", *command])
+            main(["fleet", "run", "--fleet", str(repos / "pay"), "--limit", "1", "--", *command])
         assert ended.value.code == 1 and said in capfd.readouterr().out
 
 
 def test_a_dry_run_runs_nothing(repos: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["fleet", "run", "--from", str(repos / "pay"), "--dry-run", "--", "touch", "made"])
+        main(["fleet", "run", "--fleet", str(repos / "pay"), "--dry-run", "--", "touch", "made"])
     assert "pay: touch made" in capfd.readouterr().out and not (repos / "pay" / "made").exists()
 
 
@@ -157,7 +157,7 @@ def test_status_as_json_names_every_field_even_of_a_repo_that_says_little(
     record = repos / "pay" / ".crm.json"
     record.write_text(record.read_text().replace('"version": "1.0.0"', f'"version": "{__version__}"'))
     with pytest.raises(SystemExit):
-        main(["fleet", "status", "--from", str(repos), "--only", "pay", "--no-check", "--json"])
+        main(["fleet", "status", "--fleet", str(repos), "--only", "pay", "--no-check", "--json"])
     (told,) = json.loads(capfd.readouterr().out)
     assert told["name"] == "pay" and told["template"] == "small" and told["owner"] is None
     assert {"owner", "score", "slo", "last_train", "last_deploy"} <= set(told["unknown"])
