@@ -206,7 +206,8 @@ def judge(taken: Taken, fleet: Fleet, case: tuple[int, Kind, Path, list[Edit]], 
     if shown or sides_of:
         return
     taken.clean += 1
-    if missing(repo, fleet.rendered[kind][1]):
+    removed = "\n".join(edit.gone for edit in made)  # a team may remove a line that an earlier release brought
+    if any(line not in removed for line in missing(repo, fleet.rendered[kind][1])):
         taken.lacking.append(f"repo {seed}")
 
 
